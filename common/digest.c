@@ -1,0 +1,72 @@
+/*
+ * SHA-256 and random bytes by way of EVP and RAND, in the subset that
+ * OpenSSL 3 and LibreSSL share.
+ */
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "digest.h"
+
+static const char hex_digits[] = "0123456789abcdef";
+
+/* The library reads its configuration and seeds its generator at first use. */
+int
+digest_init(void)
+{
+	uint8_t digest[DIGEST_SIZE];
+	uint8_t random[1];
+
+	if (digest_sha256(digest, "", 0) == -1)
+		return -1;
+	return RAND_bytes(random, sizeof(random)) == 1 ? 0 : -1;
+}
+
+int
+digest_sha256(uint8_t out[DIGEST_SIZE], const void *data, size_t len)
+{
+	unsigned outlen = 0;
+
+	if (EVP_Digest(data, len, out, &outlen, EVP_sha256(), NULL) != 1)
+		return -1;
+	return outlen == DIGEST_SIZE ? 0 : -1;
+}
+
+char *
+digest_hex(char out[DIGEST_HEX_SIZE], const uint8_t in[DIGEST_SIZE])
+{
+	size_t i;
+
+	for (i = 0; i < DIGEST_SIZE; i++) {
+		out[2 * i] = hex_digits[in[i] >> 4];
+		out[2 * i + 1] = hex_digits[in[i] & 15];
+	}
+	out[2 * DIGEST_SIZE] = '\0';
+	return out;
+}
+
+char *
+uuid_random(char out[UUID_TEXT_SIZE])
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	uint8_t random[16];
+	size_t i, nibble = 0;
+	uint8_t byte;
+
+	/* A guessable id of a session would be worse than no node. */
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		abort();
+	random[6] = (random[6] & 0x0f) | 0x40;
+	random[8] = (random[8] & 0x3f) | 0x80;
+	for (i = 0; i < sizeof(form); i++) {
+		out[i] = form[i];
+		if (form[i] != 'x')
+			continue;
+		byte = random[nibble / 2];
+		out[i] = hex_digits[nibble % 2 == 0 ? byte >> 4 : byte & 15];
+		nibble++;
+	}
+	return out;
+}

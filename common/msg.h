@@ -1,0 +1,439 @@
+/*
+ * The messages of the node: who may send which to whom, how long they are,
+ * how many descriptors they carry.  The rule table is in msg.c, one row per
+ * type; payloads are fixed-width fields in host byte order (both ends run on
+ * one host), without pointers, padding or enums.  "Then" tells what bytes
+ * follow the struct; text is never NUL-terminated on the wire.
+ */
+#ifndef MSG_H
+#define MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "metric.h"
+
+/* Bits, so that a rule can name several. */
+enum role {
+	ROLE_NONE = 0,
+	ROLE_PARENT = 1 << 0,
+	ROLE_WORKER = 1 << 1,
+	ROLE_AUTH = 1 << 2,
+	ROLE_METRICS = 1 << 3,
+	ROLE_CTL = 1 << 4, /* ltpctl */
+};
+
+#define ROLE_CHILD (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS)
+
+/* "ltpd", "worker", "auth", "metrics", "ltpctl". */
+const char *role_name(enum role);
+
+enum msg_type {
+	MSG_NONE = 0,
+
+	/* Supervisor to any child, and back: life and configuration. */
+	MSG_CONF_BEGIN,
+	MSG_CONF_WORKER,
+	MSG_CONF_ORIGIN,
+	MSG_CONF_PROXY,
+	MSG_CONF_KEY,
+	MSG_CONF_END,
+	MSG_CONF_ACK,
+	MSG_CONF_COMMIT,
+	MSG_SHARED,
+	MSG_LISTENER,
+	MSG_READY,
+	MSG_PEER,
+	MSG_LOG,
+	MSG_LOG_LEVEL,
+	MSG_DRAIN,
+
+	/* Supervisor and workers: connections, counters, sessions. */
+	MSG_CONN_NEW,
+	MSG_COUNT,
+	MSG_SESSIONS_GET,
+	MSG_SESSIONS_PAGE,
+	MSG_SESSION_KILL,
+	MSG_SESSION_KILLED,
+
+	/* Workers and auth. */
+	MSG_AUTH_ASK,
+	MSG_AUTH_REPLY,
+
+	/* Supervisor to metrics. */
+	MSG_STAT,
+	MSG_STAT_PROCESS,
+
+	/* ltpctl and the supervisor. */
+	MSG_CTL_HELLO,
+	MSG_CTL_SHOW,
+	MSG_CTL_RELOAD,
+	MSG_CTL_LOG,
+	MSG_CTL_DISCONNECT,
+	MSG_CTL_STOP,
+	MSG_CTL_SUMMARY,
+	MSG_CTL_LISTENER,
+	MSG_CTL_PROCESS,
+	MSG_CTL_SESSIONS,
+	MSG_CTL_KEY,
+	MSG_CTL_CONFIG,
+	MSG_CTL_END,
+
+	MSG__MAX
+};
+
+#define MSG_MAX_FDS     64
+#define MSG_MAX_PAYLOAD 16384
+
+struct msg_hdr {
+	uint16_t type;
+	uint16_t nfds;
+	uint32_t len; /* of the payload */
+};
+
+struct msg_rule {
+	const char *name;
+	unsigned from; /* roles */
+	unsigned to;
+	uint32_t min_len; /* payload; min == max: exact */
+	uint32_t max_len;
+	uint16_t min_fds;
+	uint16_t max_fds;
+};
+
+/* NULL when there is no such type. */
+const struct msg_rule *msg_rule(unsigned type);
+/* For log lines; "unknown" when there is no such type. */
+const char *msg_name(unsigned type);
+/* NULL when the message keeps the rules, else what it breaks (static). */
+const char *
+msg_check(unsigned type, enum role from, enum role to, size_t len, size_t nfds);
+
+#define LTP_ID_MAX   256 /* bytes of a client_id, session_tag, .. */
+#define AUTH_KEY_MAX 1024 /* bytes of a presented key */
+
+/* ---- life and configuration ---- */
+
+/* MSG_CONF_BEGIN: what follows up to CONF_END replaces the configuration. */
+struct msg_conf_begin {
+	uint32_t generation; /* rises by one with each configuration */
+	uint32_t slot;
+	uint8_t log_level; /* enum log_level */
+	uint8_t pad[7];
+};
+
+/* MSG_CONF_WORKER.  Then node_id_len bytes. */
+struct msg_conf_worker {
+	uint32_t max_message_bytes;
+	uint32_t max_sessions;
+	uint32_t handshake_timeout_ms;
+	uint32_t idle_ttl_ms;
+	uint32_t gc_interval_ms;
+	uint32_t rate_limit_rps; /* 0: off */
+	uint32_t rate_limit_burst;
+	uint32_t ip_rate_limit_rps; /* 0: off */
+	uint32_t ip_rate_limit_burst;
+	uint32_t ip_rate_limit_ttl_secs;
+	uint32_t control_limit_rps; /* 0: off */
+	uint8_t auth; /* 1: ltp-auth must be asked */
+	uint8_t auth_in_hello;
+	uint8_t dialect; /* enum conf_dialect */
+	uint8_t trust_proxy;
+	uint16_t node_id_len;
+	uint8_t pad[6];
+};
+
+enum conf_dialect {
+	DIALECT_AUTO = 0,
+	DIALECT_CLIENT,
+	DIALECT_SESSION,
+};
+
+/* MSG_CONF_ORIGIN: one allowed origin, the whole payload is its text. */
+/* MSG_CONF_PROXY: one trusted proxy network. */
+struct msg_conf_proxy {
+	uint8_t ip[16];
+	uint32_t bits;
+};
+
+/* MSG_CONF_KEY: one API key.  Then id_len bytes. */
+struct msg_conf_key {
+	uint8_t digest[32]; /* SHA-256 of the key */
+	uint32_t id_len;
+};
+
+/* MSG_CONF_END: how many records lay between BEGIN and END. */
+struct msg_conf_end {
+	uint32_t generation;
+	uint32_t records;
+	uint8_t keys_usable; /* 0: auth refuses everybody (auth only) */
+	uint8_t pad[7];
+};
+
+/* MSG_CONF_ACK: understood and kept aside.  MSG_CONF_COMMIT: use it now. */
+struct msg_conf_ack {
+	uint32_t generation;
+};
+
+/* MSG_SHARED: no payload; the descriptor of the shared table. */
+/* MSG_LISTENER: no payload; a listening socket (metrics only). */
+
+/*
+ * MSG_READY: in the sandbox and at work.  Descriptors, where the system has
+ * them: the child's /proc/self/stat, statm, status and fd.
+ */
+struct msg_ready {
+	uint8_t mechanism; /* enum sandbox_mechanism */
+	uint8_t landlock_abi;
+	uint8_t no_new_privs;
+	uint8_t dumpable;
+	uint32_t uid;
+};
+
+/* MSG_PEER: a descriptor, the channel to a sibling. */
+struct msg_peer {
+	uint32_t role; /* of the sibling */
+	uint32_t slot;
+};
+
+/* MSG_LOG: one line.  Then text. */
+struct msg_log {
+	uint8_t level;
+	uint8_t pad[3];
+	uint32_t dropped; /* lines lost before this one */
+};
+
+struct msg_log_level {
+	uint32_t level;
+};
+
+/* MSG_DRAIN: close everything with 1001, leave when done. */
+struct msg_drain {
+	uint32_t timeout_ms;
+};
+
+/* ---- connections, counters, sessions ---- */
+
+/* MSG_CONN_NEW: one struct msg_conn per descriptor, at most 64. */
+struct msg_conn {
+	uint64_t id; /* unique in the life of the supervisor */
+	int64_t accepted_us; /* monotonic */
+	uint8_t ip[16];
+	uint16_t port;
+	uint8_t v4;
+	uint8_t refuse; /* 1: over the cap, answer 503 */
+	uint32_t listener;
+};
+
+/* MSG_COUNT: what was counted since the last one. */
+struct msg_count {
+	struct counters delta;
+	uint64_t expired_last_sweep;
+};
+
+/* MSG_SESSIONS_GET: sessions with a greater connection id than after. */
+struct msg_sessions_get {
+	uint32_t request; /* comes back in the page */
+	uint32_t pad;
+	uint64_t after;
+};
+
+/* MSG_SESSIONS_PAGE, MSG_CTL_SESSIONS.  Then count records. */
+struct msg_sessions_page {
+	uint32_t request;
+	uint16_t count;
+	uint8_t last; /* no more after these */
+	uint8_t pad;
+};
+
+/*
+ * A record of a page.  Then client_id, session_id, tag (session_tag or
+ * client_label), each of its length.
+ */
+struct msg_session {
+	uint64_t conn;
+	uint64_t age_ms; /* since the session was made */
+	uint64_t idle_ms;
+	uint64_t messages_in;
+	uint64_t messages_out;
+	uint8_t ip[16];
+	uint16_t port;
+	uint8_t v4;
+	uint8_t dialect; /* enum conf_dialect */
+	uint16_t client_id_len;
+	uint16_t session_id_len;
+	uint16_t tag_len;
+	uint16_t slot; /* of the worker */
+	uint8_t pad[4];
+};
+
+/* MSG_SESSION_KILL: close one session.  Then its id as text. */
+struct msg_session_kill {
+	uint32_t request;
+};
+
+struct msg_session_killed {
+	uint32_t request;
+	uint32_t found;
+};
+
+/* ---- auth ---- */
+
+/* MSG_AUTH_ASK.  Then id_len bytes (Basic only) and key_len bytes. */
+struct msg_auth_ask {
+	uint64_t conn;
+	uint32_t serial; /* comes back; a stale answer is recognised by it */
+	uint16_t id_len;
+	uint16_t key_len;
+};
+
+enum auth_verdict {
+	AUTH_NONE = 0,
+	AUTH_GRANTED,
+	AUTH_REFUSED,
+	AUTH_UNAVAILABLE, /* no usable key */
+};
+
+/* MSG_AUTH_REPLY.  Then id_len bytes, the key's id, when granted. */
+struct msg_auth_reply {
+	uint64_t conn;
+	uint32_t serial;
+	uint8_t verdict;
+	uint8_t pad;
+	uint16_t id_len;
+};
+
+/* ---- metrics ---- */
+
+/* MSG_STAT: the whole state, once a second. */
+struct msg_stat {
+	struct counters counters;
+	uint64_t gauges[GAUGE__MAX];
+	uint64_t uptime_ms;
+	uint8_t auth_configured;
+	uint8_t auth_ready;
+	uint8_t keys_usable;
+	uint8_t draining;
+	uint32_t workers_configured;
+};
+
+/* MSG_STAT_PROCESS, MSG_CTL_PROCESS: one process of the node. */
+struct msg_process {
+	uint32_t role;
+	uint32_t slot;
+	uint32_t pid; /* 0: not running */
+	uint32_t uid;
+	uint32_t restarts;
+	uint32_t state; /* enum child_state */
+	int64_t uptime_ms;
+	int64_t cpu_us; /* user and system; -1: not known */
+	int64_t resident_bytes;
+	int64_t descriptors;
+	uint64_t connections;
+	uint64_t sessions;
+	uint8_t mechanism; /* enum sandbox_mechanism */
+	uint8_t seccomp; /* mode as the kernel says: 0, 1, 2 */
+	uint8_t landlock_abi;
+	uint8_t no_new_privs;
+	uint8_t dumpable;
+	uint8_t last; /* the last of this round */
+	uint8_t pad[2];
+};
+
+enum child_state {
+	CHILD_DOWN = 0,
+	CHILD_STARTING, /* forked, being configured */
+	CHILD_READY,
+	CHILD_DRAINING,
+	CHILD_DYING, /* killed, not yet reaped */
+};
+
+/* "down", "starting", .. */
+const char *child_state_name(unsigned);
+
+/* ---- control ---- */
+
+#define CTL_VERSION 1
+
+/*
+ * MSG_CTL_HELLO, both ways, first.  A supervisor that speaks another version
+ * answers with its own and closes.
+ */
+struct msg_ctl_hello {
+	uint32_t version;
+};
+
+enum ctl_show {
+	SHOW_NONE = 0,
+	SHOW_SUMMARY,
+	SHOW_PROCESSES,
+	SHOW_SESSIONS,
+	SHOW_KEYS,
+	SHOW_CONFIG,
+	SHOW__MAX
+};
+
+/*
+ * MSG_CTL_SHOW: answered by records (CTL_SUMMARY and one CTL_LISTENER per
+ * listener; CTL_PROCESS; CTL_SESSIONS; CTL_KEY; CTL_CONFIG), then CTL_END.
+ */
+struct msg_ctl_show {
+	uint32_t what;
+};
+
+/* MSG_CTL_RELOAD, MSG_CTL_STOP: no payload; answered by CTL_END. */
+
+struct msg_ctl_log {
+	uint32_t verbose; /* 0: back to the configured level */
+};
+
+/* MSG_CTL_DISCONNECT: the payload is a connection id or a session id. */
+
+/* MSG_CTL_SUMMARY.  Then version_len and node_id_len bytes. */
+struct msg_ctl_summary {
+	struct msg_stat stat;
+	uint32_t pid;
+	uint32_t max_connections;
+	uint32_t max_sessions;
+	uint16_t version_len;
+	uint16_t node_id_len;
+	uint8_t auth_mode; /* enum conf_auth_mode */
+	uint8_t log_level;
+	uint8_t pad[6];
+};
+
+/* MSG_CTL_LISTENER: "ltp ws://127.0.0.1:7070", "metrics http://..". */
+
+/* MSG_CTL_KEY.  Then id_len bytes. */
+struct msg_ctl_key {
+	uint8_t digest_prefix[4];
+	uint8_t source; /* enum key_source */
+	uint8_t pad;
+	uint16_t id_len;
+	int64_t loaded; /* seconds since the epoch */
+};
+
+enum key_source {
+	KEY_SOURCE_NONE = 0,
+	KEY_SOURCE_ENVIRONMENT,
+	KEY_SOURCE_CONFIG,
+	KEY_SOURCE_FILE,
+};
+
+/*
+ * MSG_CTL_CONFIG: one setting.  Then its name, its value as ltpd.conf(5)
+ * writes it (secrets as <set>), and where the value comes from.
+ */
+struct msg_ctl_config {
+	uint16_t name_len;
+	uint16_t origin_len;
+	uint32_t value_len;
+};
+
+/* MSG_CTL_END: the answer is complete.  Then text, an error or a remark. */
+struct msg_ctl_end {
+	uint32_t failed;
+};
+
+#endif /* MSG_H */

@@ -1,0 +1,374 @@
+/*
+ * The node-wide table in shared memory.  One object of some 32 MiB, sparse:
+ * memory is used where addresses fall.
+ *
+ * Shares.  Each slot holds a number per kind, in a cache line of its own; a
+ * total is their sum and is stored nowhere, so no process can die between two
+ * numbers that belong together, and reclaiming a slot is writing zeroes.  A
+ * taker adds to its share first and then sums up: of two takers the one that
+ * was later sees the other, so the cap is never passed.  Two that meet at the
+ * last place may both step back; they try again.
+ *
+ * Addresses.  GCRA needs one number per address, its theoretical arrival time
+ * (TAT).  An entry is an atomic of 64 bits:
+ *
+ *	63 .. 42  fingerprint of the address, 22 bits, never 0
+ *	41 ..  0  TAT in 1/8 microseconds of monotonic time, modulo 2^42
+ *
+ * 2^22 entries in 2^19 sets of 8, a set to a cache line.  SipHash-1-3 of the
+ * address under a random key gives the set (19 bits) and the fingerprint.
+ *
+ * Unit: the interval at 100000 messages a second is 80 units, so rounding it
+ * changes the rate by at most 0.6 %, and by 0.01 % up to 1000 a second.
+ *
+ * Wrap-around: 2^42 units are 6.4 days.  A TAT counts only when it lies ahead,
+ * and by no more than a burst takes to come back, plus ten seconds for clocks
+ * read at different moments; any other is over, whatever its age.  So an
+ * address that was quiet for just 6.4 days less that time, or a multiple, may
+ * be held back for up to that time.  What is over is a full burst again, and
+ * that is all a longer memory (ttl_secs) could tell.
+ *
+ * Collision: in a full set an address finds the fingerprint of another with
+ * odds of 8 in 2^22 (1 in 524288), and then shares its limit.  Among a million
+ * addresses at once, 0.23 such pairs are to be expected.  Without the key
+ * nobody can choose them.
+ *
+ * Eviction: an entry that is over is taken first; a full set gives up the
+ * entry with the smallest TAT, whose address has most of its burst left and is
+ * given the rest.  When a million addresses send within the time of one burst,
+ * a set has 1.9 of them, and one address in 1200 finds its set full of others.
+ *
+ * Exactness: otherwise exact, by compare and exchange.  Two processes that
+ * meet the same new address while a third takes an entry of that set may make
+ * two entries; the second is never found again, one message was too many.
+ *
+ * Everything here is bounded, against a process that keeps writing: after
+ * SHARED_TRIES attempts the answer is no.
+ */
+#include <sys/mman.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "memfd.h"
+#include "shared.h"
+
+#define SHARED_MAGIC   0x6c747064U
+#define SHARED_VERSION 1
+
+#define SHARED_TRIES   1000
+
+#define LINE_SIZE      64 /* bytes of a cache line */
+
+#define SET_BITS       19
+#define SET_SIZE       8 /* entries */
+#define TIME_BITS      42
+#define TIME_MASK      ((UINT64_C(1) << TIME_BITS) - 1)
+
+#define UNITS_PER_US   8
+#define UNITS_PER_SEC  (UINT64_C(1000000) * UNITS_PER_US)
+#define SKEW           (10 * UNITS_PER_SEC)
+#define BURST_MAX      (UINT64_C(1) << (TIME_BITS - 1)) /* 76 hours */
+
+struct slot {
+	_Alignas(LINE_SIZE) _Atomic uint32_t held[SHARED__KINDS];
+};
+
+struct set {
+	_Alignas(LINE_SIZE) _Atomic uint64_t entries[SET_SIZE];
+};
+
+struct table {
+	_Alignas(LINE_SIZE) uint32_t magic;
+	uint32_t version;
+	uint64_t key[2];
+	struct slot slots[SHARED_SLOTS];
+	struct set sets[1 << SET_BITS];
+};
+
+_Static_assert(sizeof(struct slot) == LINE_SIZE, "a slot is a line");
+_Static_assert(sizeof(struct set) == LINE_SIZE, "a set is a line");
+_Static_assert(sizeof(struct table) <= 64 * 1024 * 1024, "table size");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
+    "atomics work between processes");
+
+/* The key is our own copy: in the table anybody could change it. */
+struct shared {
+	struct table *table;
+	uint64_t key[2];
+};
+
+static struct shared *
+shared_attach(int fd)
+{
+	struct shared *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	s->table = mmap(
+	    NULL, sizeof(*s->table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (s->table == MAP_FAILED) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct shared *
+shared_new(int *fd)
+{
+	struct shared *s;
+	int saved;
+
+	if ((*fd = memfd_new("ltpd-shared", sizeof(struct table))) == -1)
+		return NULL;
+	if ((s = shared_attach(*fd)) == NULL) {
+		saved = errno;
+		close(*fd);
+		*fd = -1;
+		errno = saved;
+		return NULL;
+	}
+	arc4random_buf(s->key, sizeof(s->key));
+	memcpy(s->table->key, s->key, sizeof(s->key));
+	s->table->version = SHARED_VERSION;
+	s->table->magic = SHARED_MAGIC;
+	return s;
+}
+
+struct shared *
+shared_map(int fd)
+{
+	struct shared *s;
+
+	if (!memfd_check(fd, sizeof(struct table))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if ((s = shared_attach(fd)) == NULL)
+		return NULL;
+	if (s->table->magic != SHARED_MAGIC ||
+	    s->table->version != SHARED_VERSION) {
+		shared_free(s);
+		errno = EINVAL;
+		return NULL;
+	}
+	memcpy(s->key, s->table->key, sizeof(s->key));
+	return s;
+}
+
+void
+shared_free(struct shared *s)
+{
+	if (s == NULL)
+		return;
+	munmap(s->table, sizeof(*s->table));
+	free(s);
+}
+
+/* ---- shares ---- */
+
+/* One more or one less; false at either end of the range. */
+static bool
+share_change(_Atomic uint32_t *share, bool more)
+{
+	uint32_t value;
+	int i;
+
+	value = atomic_load(share);
+	for (i = 0; i < SHARED_TRIES; i++) {
+		if (value == (more ? UINT32_MAX : 0))
+			return false;
+		if (atomic_compare_exchange_weak(
+			share, &value, more ? value + 1 : value - 1))
+			return true;
+	}
+	return false;
+}
+
+bool
+shared_take(
+    struct shared *s, enum shared_kind kind, unsigned slot, uint32_t cap)
+{
+	_Atomic uint32_t *share;
+	int i;
+
+	if (slot >= SHARED_SLOTS)
+		return false;
+	share = &s->table->slots[slot].held[kind];
+	for (i = 0; i < SHARED_TRIES; i++) {
+		if (!share_change(share, true))
+			return false;
+		if (shared_total(s, kind) <= cap)
+			return true;
+		share_change(share, false);
+		if (shared_total(s, kind) >= cap)
+			return false;
+	}
+	return false;
+}
+
+void
+shared_give(struct shared *s, enum shared_kind kind, unsigned slot)
+{
+	if (slot < SHARED_SLOTS)
+		share_change(&s->table->slots[slot].held[kind], false);
+}
+
+void
+shared_reclaim(struct shared *s, unsigned slot)
+{
+	int kind;
+
+	if (slot >= SHARED_SLOTS)
+		return;
+	for (kind = 0; kind < SHARED__KINDS; kind++)
+		atomic_store(&s->table->slots[slot].held[kind], 0);
+}
+
+uint32_t
+shared_total(const struct shared *s, enum shared_kind kind)
+{
+	uint64_t sum = 0;
+	unsigned slot;
+
+	for (slot = 0; slot < SHARED_SLOTS; slot++)
+		sum += shared_held(s, kind, slot);
+	return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+}
+
+uint32_t
+shared_held(const struct shared *s, enum shared_kind kind, unsigned slot)
+{
+	if (slot >= SHARED_SLOTS)
+		return 0;
+	return atomic_load(&s->table->slots[slot].held[kind]);
+}
+
+/* ---- addresses ---- */
+
+static inline uint64_t
+rotate(uint64_t x, int bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+static void
+sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] = rotate(v[0], 32);
+	v[2] += v[1];
+	v[0] += v[3];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[2] = rotate(v[2], 32);
+}
+
+/* SipHash-1-3 of 16 bytes. */
+static uint64_t
+address_hash(const uint64_t key[2], const uint8_t address[16])
+{
+	uint64_t v[4], block[3];
+	int i;
+
+	v[0] = key[0] ^ UINT64_C(0x736f6d6570736575);
+	v[1] = key[1] ^ UINT64_C(0x646f72616e646f6d);
+	v[2] = key[0] ^ UINT64_C(0x6c7967656e657261);
+	v[3] = key[1] ^ UINT64_C(0x7465646279746573);
+	memcpy(block, address, 16);
+	block[2] = UINT64_C(16) << 56; /* the length */
+	for (i = 0; i < 3; i++) {
+		v[3] ^= block[i];
+		sip_round(v);
+		v[0] ^= block[i];
+	}
+	v[2] ^= 0xff;
+	for (i = 0; i < 3; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* How far the TAT of an entry lies ahead; 0 when it is over. */
+static uint64_t
+entry_ahead(uint64_t entry, uint64_t now, uint64_t farthest)
+{
+	uint64_t ahead = (entry - now) & TIME_MASK;
+
+	return ahead > farthest ? 0 : ahead;
+}
+
+/*
+ * The entry of that fingerprint, or the one to replace.  *entry gets its
+ * value, *ahead its TAT, 0 when it is another's.
+ */
+static _Atomic uint64_t *
+set_find(struct set *set, uint64_t print, uint64_t now, uint64_t farthest,
+    uint64_t *entry, uint64_t *ahead)
+{
+	_Atomic uint64_t *victim = NULL;
+	uint64_t value, a, least = 0;
+	int i;
+
+	for (i = 0; i < SET_SIZE; i++) {
+		value = atomic_load(&set->entries[i]);
+		a = entry_ahead(value, now, farthest);
+		if (value >> TIME_BITS == print) {
+			*entry = value;
+			*ahead = a;
+			return &set->entries[i];
+		}
+		if (victim == NULL || a < least) {
+			victim = &set->entries[i];
+			least = a;
+			*entry = value;
+		}
+	}
+	*ahead = 0;
+	return victim;
+}
+
+bool
+shared_ip_allow(struct shared *s, const uint8_t key[16],
+    const struct shared_rate *rate, struct monotime mt)
+{
+	_Atomic uint64_t *place;
+	struct set *set;
+	uint64_t hash, print, now, interval, tolerance, farthest;
+	uint64_t entry, ahead, next;
+	int i;
+
+	if (rate->rps == 0)
+		return true;
+	interval = (UNITS_PER_SEC + rate->rps / 2) / rate->rps;
+	if (interval == 0)
+		interval = 1;
+	tolerance = rate->burst > 1 ? (rate->burst - 1) * interval : 0;
+	if (tolerance > BURST_MAX)
+		tolerance = BURST_MAX;
+	farthest = tolerance + interval + SKEW;
+
+	now = (uint64_t)mt.us * UNITS_PER_US & TIME_MASK;
+	hash = address_hash(s->key, key);
+	set = &s->table->sets[hash >> (64 - SET_BITS)];
+	print = hash & (UINT64_MAX >> TIME_BITS);
+	if (print == 0)
+		print = 1;
+
+	for (i = 0; i < SHARED_TRIES; i++) {
+		place = set_find(set, print, now, farthest, &entry, &ahead);
+		if (ahead > tolerance)
+			return false;
+		next = (now + ahead + interval) & TIME_MASK;
+		next |= print << TIME_BITS;
+		if (atomic_compare_exchange_weak(place, &entry, next))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,232 @@
+/*
+ * Sign-ins.
+ */
+#include "login.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "client.h"
+#include "log.h"
+#include "upgrade.h"
+#include "wire.h"
+#include "worker.h"
+
+/* While auth is away, a new question waits so long for its successor. */
+#define LOGIN_WAIT_MS 1000
+
+struct login {
+	TAILQ_ENTRY(login) entry;
+	struct client *client;
+	uint32_t serial;
+	bool sent;
+	struct monotime deadline; /* while it is not sent */
+	struct credential *credential; /* until it is sent */
+};
+
+void
+login_init(struct login_desk *desk)
+{
+	desk->auth = NULL;
+	desk->last_serial = 0;
+	TAILQ_INIT(&desk->pending);
+}
+
+/* The oldest question that was sent already, or not yet. */
+static struct login *
+login_first(const struct login_desk *desk, bool sent)
+{
+	struct login *l;
+
+	TAILQ_FOREACH (l, &desk->pending, entry) {
+		if (l->sent == sent)
+			return l;
+	}
+	return NULL;
+}
+
+static void
+login_free(struct login_desk *desk, struct login *l)
+{
+	TAILQ_REMOVE(&desk->pending, l, entry);
+	freezero(l->credential, sizeof(*l->credential));
+	free(l);
+}
+
+void
+login_cancel(struct worker *w, struct login *l)
+{
+	login_free(&w->logins, l);
+}
+
+static void
+login_send(struct login_desk *desk, struct login *l)
+{
+	const struct credential *cred = l->credential;
+	char tail[LTP_ID_MAX + AUTH_KEY_MAX];
+	struct msg_auth_ask m;
+	struct wire_out out;
+
+	memset(&m, 0, sizeof(m));
+	m.conn = client_id(l->client);
+	m.serial = l->serial;
+	m.id_len = cred->id_len;
+	m.key_len = cred->key_len;
+	wire_out_init(&out, tail, sizeof(tail));
+	wire_put(&out, cred->id, cred->id_len);
+	wire_put(&out, cred->key, cred->key_len);
+	if (chan_send(desk->auth, MSG_AUTH_ASK, &m, sizeof(m), tail, out.len) ==
+	    0) {
+		l->sent = true;
+		freezero(l->credential, sizeof(*l->credential));
+		l->credential = NULL;
+	}
+	explicit_bzero(tail, out.len);
+}
+
+struct login *
+login_ask(struct worker *w, struct client *c, const struct credential *cred)
+{
+	struct login_desk *desk = &w->logins;
+	struct login *l;
+
+	if ((l = calloc(1, sizeof(*l))) == NULL)
+		return NULL;
+	if ((l->credential = malloc(sizeof(*l->credential))) == NULL) {
+		free(l);
+		return NULL;
+	}
+	*l->credential = *cred;
+	l->client = c;
+	l->serial = ++desk->last_serial;
+	l->deadline = monotime_add_ms(w->now, LOGIN_WAIT_MS);
+	TAILQ_INSERT_TAIL(&desk->pending, l, entry);
+	if (desk->auth != NULL)
+		login_send(desk, l);
+	if (!l->sent)
+		worker_set_deadline(w);
+	return l;
+}
+
+/* ---- answers ---- */
+
+static void
+login_answer(struct worker *w, struct login *l, enum login_result result,
+    const char *id, size_t len)
+{
+	struct client *c = l->client;
+
+	login_free(&w->logins, l);
+	client_signed_in(c, result, id, len);
+}
+
+static void
+login_reply(struct worker *w, struct chan *ch, struct msg *m)
+{
+	static const enum login_result results[] = {
+		[AUTH_GRANTED] = LOGIN_GRANTED,
+		[AUTH_REFUSED] = LOGIN_REFUSED,
+		[AUTH_UNAVAILABLE] = LOGIN_UNAVAILABLE,
+	};
+	struct msg_auth_reply r;
+	struct login *l;
+
+	memcpy(&r, m->data, sizeof(r));
+	if (r.verdict == AUTH_NONE || r.verdict > AUTH_UNAVAILABLE ||
+	    r.id_len != m->len - sizeof(r) ||
+	    (r.verdict == AUTH_GRANTED) != (r.id_len > 0)) {
+		chan_reject(ch, "answers nonsense");
+		return;
+	}
+	TAILQ_FOREACH (l, &w->logins.pending, entry) {
+		if (l->serial == r.serial)
+			break;
+	}
+	/* The client may have left meanwhile. */
+	if (l == NULL || !l->sent || client_id(l->client) != r.conn)
+		return;
+	login_answer(w, l, results[r.verdict],
+	    (const char *)m->data + sizeof(r), r.id_len);
+}
+
+static void
+worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
+{
+	struct worker *w = arg;
+
+	worker_wake(w);
+	switch (m->type) {
+	case MSG_AUTH_REPLY:
+		login_reply(w, ch, m);
+		break;
+	default:
+		chan_reject(ch, "not a message of auth");
+	}
+}
+
+/* The open questions will never be answered; say so to each client. */
+static void
+login_auth_gone(struct chan *ch, enum chan_end end, void *arg)
+{
+	struct worker *w = arg;
+	struct login *l;
+
+	worker_wake(w);
+	if (end == CHAN_VIOLATION)
+		log_warnx("auth: %s", chan_violation(ch));
+	else
+		log_warnx("auth: has gone");
+	chan_free(ch);
+	w->logins.auth = NULL;
+	while ((l = login_first(&w->logins, true)) != NULL)
+		login_answer(w, l, LOGIN_GONE, NULL, 0);
+}
+
+static const struct chan_ops login_chan_ops = {
+	.message = worker_dispatch_auth,
+	.gone = login_auth_gone,
+};
+
+void
+login_set_auth(struct worker *w, int fd)
+{
+	struct login_desk *desk = &w->logins;
+	struct login *l;
+	struct chan *ch;
+
+	ch = chan_new(w->base, fd, ROLE_WORKER, ROLE_AUTH, &login_chan_ops, w);
+	if (ch == NULL) {
+		log_warn("auth: no channel");
+		close(fd);
+		return;
+	}
+	if (desk->auth != NULL)
+		login_auth_gone(desk->auth, CHAN_EOF, w);
+	desk->auth = ch;
+	TAILQ_FOREACH (l, &desk->pending, entry) {
+		if (!l->sent)
+			login_send(desk, l);
+	}
+}
+
+struct monotime
+login_deadline(const struct login_desk *desk)
+{
+	const struct login *l = login_first(desk, false);
+	struct monotime none = { 0 };
+
+	return l == NULL ? none : l->deadline;
+}
+
+void
+login_expire(struct worker *w)
+{
+	struct login *l;
+
+	while ((l = login_first(&w->logins, false)) != NULL &&
+	       monotime_reached(w->now, l->deadline))
+		login_answer(w, l, LOGIN_GONE, NULL, 0);
+}

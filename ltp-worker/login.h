@@ -1,0 +1,51 @@
+/*
+ * Sign-ins under way: questions to ltp-auth and its answers.  The key is
+ * here until it is sent, and nowhere in the worker after that.
+ */
+#ifndef LOGIN_H
+#define LOGIN_H
+
+#include <sys/queue.h>
+
+#include <stdint.h>
+
+#include "monotime.h"
+#include "msg.h"
+
+struct chan;
+struct client;
+struct credential;
+struct worker;
+
+enum login_result {
+	LOGIN_GRANTED = 1,
+	LOGIN_REFUSED,
+	LOGIN_UNAVAILABLE, /* auth has no usable key */
+	LOGIN_GONE, /* auth is not there */
+};
+
+struct login;
+
+struct login_desk {
+	struct chan *auth; /* NULL: not introduced, or it died */
+	TAILQ_HEAD(, login) pending;
+	uint32_t last_serial;
+};
+
+void login_init(struct login_desk *);
+/* A channel to ltp-auth; takes fd. */
+void login_set_auth(struct worker *, int fd);
+/*
+ * Ask for a client.  The answer comes as client_signed_in(), never from
+ * inside this call.  NULL when there is no memory.
+ */
+struct login *
+login_ask(struct worker *, struct client *, const struct credential *);
+/* The client is not interested any more. */
+void login_cancel(struct worker *, struct login *);
+/* When the first question that could not be asked times out; us 0: none. */
+struct monotime login_deadline(const struct login_desk *);
+/* Answer LOGIN_GONE to those whose time is up. */
+void login_expire(struct worker *);
+
+#endif /* LOGIN_H */

@@ -1,0 +1,187 @@
+/*
+ * Doubles as the shortest decimals that read back the same, and of those the
+ * closest.  Numbers that people write down have few digits and are found by
+ * a multiplication and a division; for the others the C library prints and
+ * reads until it fits.
+ */
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "number.h"
+
+/* digits * 10^exponent; no trailing zeros once it is shortest. */
+struct decimal {
+	uint64_t digits;
+	int exponent;
+};
+
+/*
+ * A decimal of at most 15 digits is the only one of that length that reads
+ * as its double.  If it is integer / 10^n, both exact as doubles, one
+ * correctly rounded division proves it; x87 would round twice.
+ */
+static bool
+decimal_quick(double value, struct decimal *out)
+{
+	double power, scaled;
+	int n;
+
+	if (FLT_EVAL_METHOD != 0)
+		return false;
+	for (n = 0, power = 1; n <= DBL_DIG; n++, power *= 10) {
+		scaled = value * power;
+		if (scaled >= 1e15)
+			return false;
+		out->digits = (uint64_t)(scaled + 0.5);
+		if ((double)out->digits / power == value) {
+			out->exponent = -n;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+decimal_reads_as(const struct decimal *decimal, double value)
+{
+	char text[48];
+
+	snprintf(text, sizeof(text), "%" PRIu64 "e%d", decimal->digits,
+	    decimal->exponent);
+	return strtod(text, NULL) == value;
+}
+
+/* Correctly rounded to so many digits. */
+static void
+decimal_round(double value, int ndigits, struct decimal *out)
+{
+	char text[48], *p;
+
+	snprintf(text, sizeof(text), "%.*e", ndigits - 1, value);
+	out->digits = 0;
+	for (p = text; *p != 'e'; p++) {
+		if (*p >= '0' && *p <= '9')
+			out->digits = out->digits * 10 + (uint64_t)(*p - '0');
+	}
+	out->exponent = atoi(p + 1) - (ndigits - 1);
+}
+
+/*
+ * Below a power of two doubles lie twice as dense as above it, so the
+ * closest decimal may be too low where the next one up still reads back.
+ */
+static bool
+decimal_next_up(double value, struct decimal *decimal)
+{
+	struct decimal up = *decimal;
+	int exponent;
+
+	if (frexp(value, &exponent) != 0.5)
+		return false;
+	up.digits++;
+	if (!decimal_reads_as(&up, value))
+		return false;
+	*decimal = up;
+	return true;
+}
+
+static void
+decimal_search(double value, struct decimal *out)
+{
+	int ndigits;
+
+	/* Subnormal doubles carry fewer digits than the others. */
+	for (ndigits = value < DBL_MIN ? 1 : DBL_DIG; ndigits < DBL_DECIMAL_DIG;
+	     ndigits++) {
+		decimal_round(value, ndigits, out);
+		if (decimal_reads_as(out, value) || decimal_next_up(value, out))
+			return;
+	}
+	decimal_round(value, DBL_DECIMAL_DIG, out);
+}
+
+static void
+decimal_strip(struct decimal *decimal)
+{
+	while (decimal->digits != 0 && decimal->digits % 10 == 0) {
+		decimal->digits /= 10;
+		decimal->exponent++;
+	}
+}
+
+static char *
+put(char *out, const char *p, size_t len)
+{
+	memcpy(out, p, len);
+	return out + len;
+}
+
+static char *
+put_zeros(char *out, int n)
+{
+	while (n-- > 0)
+		*out++ = '0';
+	return out;
+}
+
+/* point: how many of the digits stand before the decimal point. */
+static char *
+put_plain(char *out, const char *digits, int ndigits, int point)
+{
+	if (point <= 0) {
+		out = put(out, "0.", 2);
+		out = put_zeros(out, -point);
+		return put(out, digits, (size_t)ndigits);
+	}
+	if (point >= ndigits) {
+		out = put(out, digits, (size_t)ndigits);
+		out = put_zeros(out, point - ndigits);
+		return put(out, ".0", 2);
+	}
+	out = put(out, digits, (size_t)point);
+	*out++ = '.';
+	return put(out, digits + point, (size_t)(ndigits - point));
+}
+
+static char *
+put_exponent(char *out, const char *digits, int ndigits, int exponent)
+{
+	*out++ = digits[0];
+	if (ndigits > 1) {
+		*out++ = '.';
+		out = put(out, digits + 1, (size_t)(ndigits - 1));
+	}
+	/* At most 1 + 1 + 16 bytes so far, and a sign before. */
+	return out + snprintf(out, 6, "e%d", exponent);
+}
+
+char *
+number_put_double(char out[NUMBER_TEXT_MAX], double value)
+{
+	struct decimal decimal;
+	char digits[20];
+	int n = sizeof(digits), ndigits, point;
+
+	if (signbit(value)) {
+		*out++ = '-';
+		value = -value;
+	}
+	if (!decimal_quick(value, &decimal))
+		decimal_search(value, &decimal);
+	decimal_strip(&decimal);
+	if (decimal.digits == 0)
+		return put(out, "0.0", 3);
+	point = decimal.exponent;
+	for (; decimal.digits != 0; decimal.digits /= 10)
+		digits[--n] = (char)('0' + decimal.digits % 10);
+	ndigits = (int)sizeof(digits) - n;
+	point += ndigits;
+	if (point > -5 && point <= 16)
+		return put_plain(out, digits + n, ndigits, point);
+	return put_exponent(out, digits + n, ndigits, point - 1);
+}

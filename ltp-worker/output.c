@@ -1,0 +1,54 @@
+/*
+ * Output of one wake-up.
+ */
+#include "output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ws.h"
+
+#define OUTPUT_FIRST 4096
+#define OUTPUT_KEEP  (64 * 1024)
+
+int
+output_put(struct output *o, const void *data, size_t len)
+{
+	size_t size = o->size == 0 ? OUTPUT_FIRST : o->size;
+	uint8_t *grown;
+
+	if (len > o->size - o->len) {
+		while (size - o->len < len)
+			size *= 2;
+		if ((grown = realloc(o->data, size)) == NULL)
+			return -1;
+		o->data = grown;
+		o->size = size;
+	}
+	memcpy(o->data + o->len, data, len);
+	o->len += len;
+	return 0;
+}
+
+int
+output_put_frame(
+    struct output *o, unsigned opcode, const void *data, size_t len)
+{
+	uint8_t header[WS_HEADER_MAX];
+	size_t n = ws_header(header, opcode, len, NULL);
+
+	if (output_put(o, header, n) == -1)
+		return -1;
+	return len == 0 ? 0 : output_put(o, data, len);
+}
+
+void
+output_reset(struct output *o)
+{
+	o->len = 0;
+	if (o->size > OUTPUT_KEEP) {
+		free(o->data);
+		o->data = NULL;
+		o->size = 0;
+	}
+}

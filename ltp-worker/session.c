@@ -1,0 +1,488 @@
+/*
+ * LTP sessions.
+ *
+ * Which dialect a connection speaks is decided in one place,
+ * session_settle_dialect(); what each makes of a message is a function per
+ * message type in a table per dialect.
+ */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "frame.h"
+#include "log.h"
+#include "shared.h"
+#include "upgrade.h"
+#include "worker.h"
+#include "ws.h"
+
+enum session_code {
+	CODE_UNAUTHORIZED,
+	CODE_FORBIDDEN,
+	CODE_RATE_LIMIT,
+	CODE_INVALID,
+};
+
+static const char *const code_names[] = {
+	[CODE_UNAUTHORIZED] = "UNAUTHORIZED",
+	[CODE_FORBIDDEN] = "FORBIDDEN",
+	[CODE_RATE_LIMIT] = "RATE_LIMIT",
+	[CODE_INVALID] = "INVALID",
+};
+
+static const enum counter type_counters[] = {
+	[FRAME_HELLO] = COUNT_MSG_HELLO,
+	[FRAME_HEARTBEAT] = COUNT_MSG_HEARTBEAT,
+	[FRAME_ORIENTATION] = COUNT_MSG_ORIENTATION,
+	[FRAME_ROUTE_REQUEST] = COUNT_MSG_ROUTE_REQUEST,
+};
+
+static uint64_t *
+session_counter(struct client *c, enum counter n)
+{
+	return &c->worker->count.now.n[n];
+}
+
+/* ---- replies ---- */
+
+static void
+session_error(struct client *c, enum session_code code, const char *message)
+{
+	char buf[FRAME_REPLY_MAX];
+	bool coded = c->dialect == DIALECT_SESSION;
+
+	client_reply(c, buf,
+	    frame_print_error(buf, coded ? code_names[code] : NULL, message));
+}
+
+static void
+session_hello_ack(struct client *c)
+{
+	const struct session *s = c->session;
+	struct str id = { s->session_id, strlen(s->session_id) };
+	char buf[FRAME_REPLY_MAX];
+
+	client_reply(c, buf,
+	    frame_print_hello_ack(
+		buf, &c->worker->settings->node_id, id.len > 0 ? &id : NULL));
+}
+
+/*
+ * Bad JSON, an unknown type, a bad field, a binary frame: answered, and one
+ * warning a second at most for a connection.
+ */
+static void
+session_invalid(struct client *c, const char *message)
+{
+	struct worker *w = c->worker;
+
+	++*session_counter(c, COUNT_INVALID_JSON);
+	++*session_counter(c, COUNT_REJECT_INVALID_JSON);
+	if (!monotime_reached(w->now, c->quiet_until)) {
+		++*session_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
+		count_suppress(&w->count, CATEGORY_INVALID_JSON);
+	} else {
+		c->quiet_until = monotime_add_ms(w->now, 1000);
+		client_warn(
+		    c, CATEGORY_INVALID_JSON, "message refused", message);
+	}
+	session_error(c, CODE_INVALID, message);
+}
+
+static void
+session_forbidden(struct client *c, const char *message)
+{
+	++*session_counter(c, COUNT_REJECT_FORBIDDEN);
+	client_log(c, LEVEL_DEBUG, "message refused", message);
+	session_error(c, CODE_FORBIDDEN, message);
+}
+
+static void
+session_unauthorized(struct client *c)
+{
+	++*session_counter(c, COUNT_AUTH_FAILURES);
+	++*session_counter(c, COUNT_REJECT_UNAUTHORIZED);
+	client_warn(c, CATEGORY_AUTH, "sign-in refused", "unauthorized");
+	session_error(c, CODE_UNAUTHORIZED, "unauthorized");
+	client_close(c, WS_POLICY, "unauthorized");
+}
+
+/* ---- making and ending a session ---- */
+
+static void
+session_full(struct client *c)
+{
+	++*session_counter(c, COUNT_CAPACITY_REJECTIONS);
+	client_warn(
+	    c, CATEGORY_HANDSHAKE, "no session", "session limit reached");
+	session_error(c, CODE_RATE_LIMIT, "session limit reached");
+	if (c->dialect == DIALECT_SESSION)
+		client_close(c, WS_TRY_LATER, "session limit reached");
+}
+
+/* The struct with copies of both texts behind it. */
+static struct session *
+session_alloc(const struct str *client_id, const struct str *tag)
+{
+	struct session *s;
+
+	s = calloc(1, sizeof(*s) + client_id->len + tag->len);
+	if (s == NULL)
+		return NULL;
+	memcpy(s->text, client_id->p, client_id->len);
+	memcpy(s->text + client_id->len, tag->p, tag->len);
+	s->client_id.p = s->text;
+	s->client_id.len = client_id->len;
+	s->tag.p = s->text + client_id->len;
+	s->tag.len = tag->len;
+	return s;
+}
+
+/*
+ * The first valid message makes the session.  With a proven identity that is
+ * the client's id, whatever it claims.  False when there is none: the node
+ * is full, and the client was told.
+ */
+static bool
+session_new(struct client *c, const struct str *claimed, const struct str *tag)
+{
+	struct worker *w = c->worker;
+	struct str id = *claimed;
+
+	client_greeted(c);
+	if (!shared_take(w->shared, SHARED_SESSIONS, w->slot,
+		w->settings->node.max_sessions)) {
+		session_full(c);
+		return false;
+	}
+	if (c->identity != NULL) {
+		id.p = c->identity;
+		id.len = strlen(c->identity);
+	}
+	if ((c->session = session_alloc(&id, tag)) == NULL) {
+		shared_give(w->shared, SHARED_SESSIONS, w->slot);
+		client_close(c, WS_INTERNAL_ERROR, "out of memory");
+		return false;
+	}
+	c->session->made = w->now;
+	if (c->dialect == DIALECT_SESSION)
+		uuid_random(c->session->session_id);
+	client_log(c, LEVEL_DEBUG, "session made", NULL);
+	return true;
+}
+
+void
+session_free(struct client *c)
+{
+	free(c->hello);
+	c->hello = NULL;
+	if (c->session == NULL)
+		return;
+	shared_give(c->worker->shared, SHARED_SESSIONS, c->worker->slot);
+	free(c->session);
+	c->session = NULL;
+}
+
+/* Every valid message is counted and keeps the session alive. */
+static void
+session_touch(struct client *c, enum frame_type type)
+{
+	++*session_counter(c, type_counters[type]);
+	c->seen = c->worker->now;
+}
+
+/* ---- what a message does, in both dialects ---- */
+
+static void
+session_heartbeat(struct client *c, const struct frame *f)
+{
+	const struct session *s = c->session;
+	struct str id = s->client_id;
+	char buf[FRAME_REPLY_MAX];
+
+	if (c->dialect == DIALECT_SESSION) {
+		id.p = s->session_id;
+		id.len = strlen(s->session_id);
+	}
+	client_reply(c, buf,
+	    frame_print_heartbeat_ack(buf, c->dialect, &id, f->timestamp_ms));
+}
+
+/* Absent members keep the stored value. */
+static void
+session_orientation(struct client *c, const struct frame *f)
+{
+	struct orientation *o = &c->session->orientation;
+
+	if ((f->present & FIELD_MOMENTUM) != 0) {
+		o->has_momentum = true;
+		o->momentum = f->focus_momentum;
+	}
+	if ((f->present & FIELD_TIME) != 0) {
+		o->direction = f->direction;
+		o->strength = f->strength;
+	}
+}
+
+static void
+session_route_request(struct client *c, const struct frame *f)
+{
+	char buf[FRAME_REPLY_MAX];
+
+	(void)f;
+	client_reply(c, buf,
+	    frame_print_suggestion(buf, c->dialect, &c->session->orientation));
+}
+
+static void
+session_act(struct client *c, const struct frame *f)
+{
+	static void (*const act[])(struct client *, const struct frame *) = {
+		[FRAME_HEARTBEAT] = session_heartbeat,
+		[FRAME_ORIENTATION] = session_orientation,
+		[FRAME_ROUTE_REQUEST] = session_route_request,
+	};
+
+	session_touch(c, f->type);
+	act[f->type](c, f);
+}
+
+/* ---- signing in by hello ---- */
+
+/*
+ * Ask auth about a hello's key.  What else the hello said is kept as a
+ * session that has no place yet.
+ */
+static void
+session_sign_in(struct client *c, const struct str *key,
+    const struct str *claimed, const struct str *tag)
+{
+	struct credential *cred;
+
+	if (key->len == 0) {
+		session_unauthorized(c);
+		return;
+	}
+	if ((cred = calloc(1, sizeof(*cred))) != NULL &&
+	    (c->hello = session_alloc(claimed, tag)) != NULL) {
+		cred->kind = CREDENTIAL_KEY;
+		cred->key_len = key->len;
+		memcpy(cred->key, key->p, key->len);
+		c->login = login_ask(c->worker, c, cred);
+	}
+	freezero(cred, sizeof(*cred));
+	if (c->login == NULL)
+		client_close(c, WS_INTERNAL_ERROR, "out of memory");
+	else
+		client_hold(c);
+}
+
+void
+session_signed_in(struct client *c, enum login_result result)
+{
+	struct session *hello = c->hello;
+
+	c->hello = NULL;
+	switch (result) {
+	case LOGIN_GRANTED:
+		if (session_new(c, &hello->client_id, &hello->tag)) {
+			session_touch(c, FRAME_HELLO);
+			session_hello_ack(c);
+		}
+		break;
+	case LOGIN_GONE:
+		client_close(
+		    c, WS_TRY_LATER, "authentication is not available");
+		break;
+	case LOGIN_REFUSED:
+	case LOGIN_UNAVAILABLE:
+		session_unauthorized(c);
+		break;
+	}
+	free(hello);
+}
+
+/* ---- the client dialect ---- */
+
+static void
+session_client_hello(struct client *c, const struct frame *f)
+{
+	session_touch(c, FRAME_HELLO);
+	session_hello_ack(c);
+	(void)f;
+}
+
+/* Authentication is on and nothing has been proven: only a hello will do. */
+static void
+session_client_must_sign_in(struct client *c, const struct frame *f)
+{
+	const struct str *key = &f->auth_token;
+
+	if (f->type != FRAME_HELLO) {
+		session_unauthorized(c);
+		return;
+	}
+	if ((f->present & FIELD_API_KEY) != 0 && (f->bad & FIELD_API_KEY) == 0)
+		key = &f->api_key;
+	session_sign_in(c, key, &f->client_id, &f->session_tag);
+}
+
+static void
+session_client_message(struct client *c, const struct frame *f)
+{
+	const struct settings *conf = c->worker->settings;
+
+	if (!frame_valid(f, DIALECT_CLIENT)) {
+		session_invalid(c, "invalid message");
+		return;
+	}
+	if (conf->node.auth && c->identity == NULL) {
+		session_client_must_sign_in(c, f);
+		return;
+	}
+	if (c->session == NULL &&
+	    !session_new(c, &f->client_id, &f->session_tag))
+		return;
+	if (c->identity == NULL &&
+	    (f->client_id.len != c->session->client_id.len ||
+		memcmp(f->client_id.p, c->session->client_id.p,
+		    f->client_id.len) != 0)) {
+		session_forbidden(c, "client_id mismatch");
+		return;
+	}
+	if (f->type == FRAME_HELLO)
+		session_client_hello(c, f);
+	else
+		session_act(c, f);
+}
+
+/* ---- the session dialect ---- */
+
+/* The handshake is over before it began. */
+static void
+session_no_handshake(struct client *c, const char *message)
+{
+	++*session_counter(c, COUNT_INVALID_JSON);
+	++*session_counter(c, COUNT_REJECT_INVALID_JSON);
+	client_warn(c, CATEGORY_INVALID_JSON, "handshake refused", message);
+	session_error(c, CODE_INVALID, message);
+	client_close(c, WS_POLICY, message);
+}
+
+static void
+session_session_hello(struct client *c, const struct frame *f)
+{
+	static const struct str nobody = { "", 0 };
+
+	if (c->session != NULL) {
+		/* Valid, but once is enough. */
+		c->seen = c->worker->now;
+		session_error(c, CODE_INVALID, "handshake already completed");
+		return;
+	}
+	if (c->worker->settings->node.auth) {
+		session_sign_in(c, &f->api_key, &nobody, &f->client_label);
+		return;
+	}
+	if (session_new(c, &nobody, &f->client_label)) {
+		session_touch(c, FRAME_HELLO);
+		session_hello_ack(c);
+	}
+}
+
+static void
+session_session_first(struct client *c, const struct frame *f)
+{
+	bool fixed = c->worker->settings->node.dialect == DIALECT_SESSION;
+
+	if (frame_valid(f, DIALECT_SESSION)) {
+		if (f->type == FRAME_HELLO)
+			session_session_hello(c, f);
+		else
+			session_no_handshake(c, "handshake required");
+	} else if (f->type != FRAME_NONE && f->type != FRAME_HELLO &&
+		   (f->present & FIELD_SESSION_ID) != 0) {
+		session_no_handshake(c, "handshake required");
+	} else if (fixed) {
+		session_no_handshake(c, "invalid handshake");
+	} else {
+		session_invalid(c, "invalid message");
+	}
+}
+
+static void
+session_session_message(struct client *c, const struct frame *f)
+{
+	if (c->session == NULL) {
+		session_session_first(c, f);
+		return;
+	}
+	if (!frame_valid(f, DIALECT_SESSION)) {
+		session_invalid(c, "invalid message");
+		return;
+	}
+	if (f->type == FRAME_HELLO) {
+		session_session_hello(c, f);
+		return;
+	}
+	if (!str_is(&f->session_id, c->session->session_id)) {
+		session_forbidden(c, "session mismatch");
+		client_close(c, WS_POLICY, "session mismatch");
+		return;
+	}
+	session_act(c, f);
+}
+
+/* ---- the choice ---- */
+
+static void
+session_settle_dialect(struct client *c, const struct frame *f)
+{
+	uint8_t fixed = c->worker->settings->node.dialect;
+
+	if (c->dialect == DIALECT_AUTO)
+		c->dialect = fixed == DIALECT_AUTO ? frame_dialect(f) : fixed;
+}
+
+/* No JSON object at all: which dialect would have been spoken is unknown. */
+static void
+session_not_json(struct client *c)
+{
+	if (c->dialect == DIALECT_AUTO &&
+	    c->worker->settings->node.dialect == DIALECT_SESSION) {
+		c->dialect = DIALECT_SESSION;
+		session_no_handshake(c, "invalid handshake");
+		return;
+	}
+	session_invalid(c, "invalid message");
+}
+
+void
+session_text(struct client *c, char *text, size_t len)
+{
+	struct frame f;
+
+	if (!frame_parse(c->worker->json, text, len, &f)) {
+		session_not_json(c);
+		return;
+	}
+	session_settle_dialect(c, &f);
+	if (c->dialect == DIALECT_SESSION)
+		session_session_message(c, &f);
+	else
+		session_client_message(c, &f);
+}
+
+void
+session_binary(struct client *c)
+{
+	if (c->session == NULL &&
+	    c->worker->settings->node.dialect == DIALECT_SESSION) {
+		c->dialect = DIALECT_SESSION;
+		session_no_handshake(c, "binary handshake not supported");
+		return;
+	}
+	session_invalid(c, "binary messages are not supported");
+}

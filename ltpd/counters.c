@@ -1,0 +1,85 @@
+/*
+ * What the node has counted.
+ */
+#include "counters.h"
+
+#include "chan.h"
+#include "parent.h"
+#include "pool.h"
+#include "shared.h"
+
+/*
+ * No worker can count so much between two reports; one that says so would
+ * make a counter go down by wrapping it.
+ */
+#define COUNTERS_DELTA_MAX (UINT64_C(1) << 40)
+
+static bool
+counters_plausible(const struct counters *delta)
+{
+	const uint64_t *word = (const uint64_t *)delta;
+	size_t i;
+
+	for (i = 0; i < COUNTERS_WORDS; i++) {
+		if (word[i] > COUNTERS_DELTA_MAX)
+			return false;
+	}
+	return true;
+}
+
+bool
+counters_report(struct parent *p, struct child *c, const struct msg_count *m)
+{
+	if (!counters_plausible(&m->delta))
+		return false;
+	counters_add(&p->counters, &m->delta);
+	c->expired_last_sweep = m->expired_last_sweep;
+	return true;
+}
+
+void
+counters_snapshot(const struct parent *p, struct msg_stat *st)
+{
+	const struct pool *pool = p->pool;
+	size_t i;
+
+	*st = (struct msg_stat){ .counters = p->counters };
+	st->gauges[GAUGE_CONNECTIONS] = shared_total(p->shared, SHARED_CONNS);
+	st->gauges[GAUGE_SESSIONS] = shared_total(p->shared, SHARED_SESSIONS);
+	st->gauges[GAUGE_AUTH_KEYS] = p->keys == NULL ? 0 : p->keys->count;
+	st->gauges[GAUGE_WORKERS] = pool_workers_ready(pool);
+	for (i = 0; i < pool->nworkers; i++)
+		st->gauges[GAUGE_JANITOR_LAST_SWEEP] +=
+		    pool->child[i].expired_last_sweep;
+	st->uptime_ms = monotime_diff_ms(monotime_now(), p->started);
+	st->auth_configured = pool->auth != NULL;
+	st->auth_ready = pool->auth != NULL && pool->auth->state == CHILD_READY;
+	st->keys_usable = p->keys != NULL && p->keys->count > 0;
+	st->draining = p->stopping;
+	st->workers_configured = pool->nworkers;
+}
+
+void
+counters_publish(const struct parent *p)
+{
+	const struct child *metrics = p->pool->metrics;
+	struct msg_process proc;
+	struct msg_stat st;
+	size_t i;
+
+	if (metrics == NULL || metrics->state != CHILD_READY)
+		return;
+	/* What is not sent now is sent in a second; a queue helps nobody. */
+	if (chan_queued(metrics->ch) > 0)
+		return;
+	counters_snapshot(p, &st);
+	chan_send(metrics->ch, MSG_STAT, &st, sizeof(st), NULL, 0);
+	pool_describe(p, NULL, &proc);
+	chan_send(metrics->ch, MSG_STAT_PROCESS, &proc, sizeof(proc), NULL, 0);
+	for (i = 0; i < p->pool->count; i++) {
+		pool_describe(p, &p->pool->child[i], &proc);
+		proc.last = i + 1 == p->pool->count;
+		chan_send(metrics->ch, MSG_STAT_PROCESS, &proc, sizeof(proc),
+		    NULL, 0);
+	}
+}

@@ -1,0 +1,439 @@
+/*
+ * The listening sockets, and the way of a connection to its worker.
+ */
+#include "listener.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr.h"
+#include "chan.h"
+#include "log.h"
+#include "notify.h"
+#include "parent.h"
+#include "pool.h"
+#include "shared.h"
+
+#define LISTENER_MAX     16
+#define LISTENER_BACKLOG 1024
+/* Connections taken per wake-up and socket. */
+#define LISTENER_BATCH 64
+/* Out of descriptors: how long to wait before trying again. */
+#define LISTENER_PAUSE_MS 250
+/* Over the cap so many sockets at a time are still refused with an answer. */
+#define LISTENER_REFUSALS 64
+
+struct listener_socket {
+	struct listener *listener;
+	unsigned number;
+	int fd;
+	struct event *readable;
+	char text[ADDR_TEXT_MAX + 16];
+};
+
+/* Connections on their way to one worker. */
+struct handover {
+	size_t count;
+	int fds[MSG_MAX_FDS];
+	struct msg_conn conn[MSG_MAX_FDS];
+};
+
+struct listener {
+	struct parent *parent;
+	struct listener_socket ltp[LISTENER_MAX];
+	size_t count;
+	struct listener_socket metrics;
+	struct event *pause; /* NULL before listener_start() */
+	bool paused;
+	struct handover *handover; /* one per worker */
+};
+
+/* ---- opening ---- */
+
+static int
+listener_bind(const char *text, char error[LISTENER_ERROR_MAX])
+{
+	struct sockaddr_storage ss;
+	struct addr addr;
+	socklen_t len;
+	int fd, one = 1;
+
+	if (addr_parse(&addr, text) == -1) {
+		snprintf(error, LISTENER_ERROR_MAX, "listen %s: %s", text,
+		    "not an address and a port");
+		return -1;
+	}
+	len = addr_to_sockaddr(&addr, &ss);
+	fd =
+	    socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		goto fail;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == -1)
+		goto fail;
+	if (ss.ss_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == -1)
+		goto fail;
+	if (bind(fd, (const struct sockaddr *)&ss, len) == -1 ||
+	    listen(fd, LISTENER_BACKLOG) == -1)
+		goto fail;
+	return fd;
+fail:
+	snprintf(
+	    error, LISTENER_ERROR_MAX, "listen %s: %s", text, strerror(errno));
+	if (fd != -1)
+		close(fd);
+	return -1;
+}
+
+/*
+ * Describe a socket by the address that it really has.  One that was passed
+ * must keep the bind rule as well.
+ */
+static int
+listener_describe(struct listener_socket *s, const char *what, bool exposed,
+    char error[LISTENER_ERROR_MAX])
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char text[ADDR_TEXT_MAX];
+	struct addr addr;
+
+	if (getsockname(s->fd, (struct sockaddr *)&ss, &len) == -1 ||
+	    addr_from_sockaddr(&addr, (const struct sockaddr *)&ss) == -1) {
+		snprintf(error, LISTENER_ERROR_MAX,
+		    "descriptor %d is no TCP socket", s->fd);
+		return -1;
+	}
+	addr_print(&addr, text);
+	snprintf(s->text, sizeof(s->text), "%s%s", what, text);
+	if (!addr_is_loopback(&addr)) {
+		if (!exposed) {
+			snprintf(error, LISTENER_ERROR_MAX,
+			    "listen %s: not a loopback address", text);
+			return -1;
+		}
+		log_warnx(
+		    "ltpd: %s is plaintext and open to the network", s->text);
+	}
+	return 0;
+}
+
+static int
+listener_take(struct listener *l, const struct conf *conf, const int *fds,
+    char names[][32], int n, char error[LISTENER_ERROR_MAX])
+{
+	struct listener_socket *s;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		bool metrics = strcmp(names[i], "metrics") == 0;
+
+		if (metrics ? l->metrics.fd != -1 : l->count == LISTENER_MAX) {
+			snprintf(error, LISTENER_ERROR_MAX,
+			    "LISTEN_FDS: too many sockets");
+			return -1;
+		}
+		s = metrics ? &l->metrics : &l->ltp[l->count++];
+		s->fd = fds[i];
+		if (listener_describe(s,
+			metrics ? "metrics http://" : "ltp ws://",
+			metrics ? conf->metrics_allow_insecure
+				: conf->allow_unsafe_expose,
+			error) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+listener_bind_all(
+    struct listener *l, const struct conf *conf, char error[LISTENER_ERROR_MAX])
+{
+	struct listener_socket *s;
+	size_t i;
+
+	if (l->count == 0 && conf->addr.count > LISTENER_MAX) {
+		snprintf(error, LISTENER_ERROR_MAX,
+		    "addr: more than %d addresses", LISTENER_MAX);
+		return -1;
+	}
+	/* Sockets that were passed stand for the configured addresses. */
+	for (i = 0; l->count == i && i < conf->addr.count; i++) {
+		s = &l->ltp[i];
+		s->fd = listener_bind(conf->addr.item[i], error);
+		if (s->fd == -1)
+			return -1;
+		l->count++;
+		if (listener_describe(
+			s, "ltp ws://", conf->allow_unsafe_expose, error) == -1)
+			return -1;
+	}
+	if (l->metrics.fd != -1)
+		return 0;
+	l->metrics.fd = listener_bind(conf->metrics_addr, error);
+	if (l->metrics.fd == -1)
+		return -1;
+	return listener_describe(&l->metrics, "metrics http://",
+	    conf->metrics_allow_insecure, error);
+}
+
+struct listener *
+listener_open(const struct conf *conf, char error[LISTENER_ERROR_MAX])
+{
+	char names[NOTIFY_FDS_MAX][32];
+	int fds[NOTIFY_FDS_MAX];
+	struct listener *l;
+	size_t i;
+	int n;
+
+	if ((l = calloc(1, sizeof(*l))) == NULL) {
+		strlcpy(error, strerror(errno), LISTENER_ERROR_MAX);
+		return NULL;
+	}
+	l->metrics.fd = -1;
+	for (i = 0; i < LISTENER_MAX; i++) {
+		l->ltp[i].fd = -1;
+		l->ltp[i].number = i;
+		l->ltp[i].listener = l;
+	}
+	if ((n = notify_listen_fds(fds, names)) == -1) {
+		snprintf(error, LISTENER_ERROR_MAX, "LISTEN_FDS: %s",
+		    strerror(errno));
+		goto fail;
+	}
+	if (listener_take(l, conf, fds, names, n, error) == -1 ||
+	    listener_bind_all(l, conf, error) == -1)
+		goto fail;
+	return l;
+fail:
+	listener_free(l);
+	return NULL;
+}
+
+static void
+listener_close(struct listener_socket *s)
+{
+	if (s->readable != NULL)
+		event_free(s->readable);
+	s->readable = NULL;
+	if (s->fd != -1)
+		close(s->fd);
+	s->fd = -1;
+}
+
+void
+listener_stop(struct listener *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->count; i++)
+		listener_close(&l->ltp[i]);
+	if (l->pause != NULL)
+		event_free(l->pause);
+	l->pause = NULL;
+}
+
+void
+listener_free(struct listener *l)
+{
+	if (l == NULL)
+		return;
+	listener_stop(l);
+	listener_close(&l->metrics);
+	free(l->handover);
+	free(l);
+}
+
+int
+listener_metrics_fd(const struct listener *l)
+{
+	return l->metrics.fd;
+}
+
+const char *
+listener_text(const struct listener *l, size_t i)
+{
+	if (i < l->count)
+		return l->ltp[i].text;
+	return i == l->count ? l->metrics.text : NULL;
+}
+
+/* ---- accepting ---- */
+
+static void
+listener_pause(struct listener *l, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000,
+		.tv_usec = ms % 1000 * 1000 };
+	size_t i;
+
+	for (i = 0; i < l->count; i++)
+		event_del(l->ltp[i].readable);
+	l->paused = true;
+	evtimer_add(l->pause, &tv);
+}
+
+void
+listener_resume(struct listener *l)
+{
+	size_t i;
+
+	if (l->pause == NULL || !l->paused)
+		return;
+	l->paused = false;
+	evtimer_del(l->pause);
+	for (i = 0; i < l->count; i++)
+		event_add(l->ltp[i].readable, NULL);
+}
+
+static void
+listener_pause_over(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	listener_resume(arg);
+}
+
+static void
+listener_flush(struct listener *l, struct child *c)
+{
+	struct handover *h = &l->handover[c->slot];
+	enum shared_kind kind;
+	size_t i;
+
+	if (h->count == 0)
+		return;
+	/* The rule table cannot say that both counts agree; we see to it. */
+	if (chan_send_fds(c->ch, MSG_CONN_NEW, h->fds, h->count, h->conn,
+		h->count * sizeof(h->conn[0])) == -1) {
+		for (i = 0; i < h->count; i++) {
+			kind =
+			    h->conn[i].refuse ? SHARED_REFUSALS : SHARED_CONNS;
+			shared_give(l->parent->shared, kind, c->slot);
+		}
+		l->parent->counters.n[COUNT_CONNECTIONS_REFUSED] += h->count;
+	}
+	h->count = 0;
+}
+
+/*
+ * Reserve a place for a connection; false when not even a refusal can be
+ * afforded.
+ */
+static bool
+listener_reserve(struct parent *p, unsigned slot, struct msg_conn *conn)
+{
+	if (shared_take(
+		p->shared, SHARED_CONNS, slot, p->conf->max_connections))
+		return true;
+	conn->refuse = 1;
+	return shared_take(p->shared, SHARED_REFUSALS, slot, LISTENER_REFUSALS);
+}
+
+/* Takes fd. */
+static void
+listener_hand_over(struct listener_socket *s, struct child *c, int fd,
+    const struct sockaddr *sa)
+{
+	struct listener *l = s->listener;
+	struct parent *p = l->parent;
+	struct handover *h = &l->handover[c->slot];
+	struct msg_conn *conn = &h->conn[h->count];
+	struct addr addr;
+
+	memset(conn, 0, sizeof(*conn));
+	p->counters.n[COUNT_CONNECTIONS]++;
+	if (addr_from_sockaddr(&addr, sa) == -1 ||
+	    !listener_reserve(p, c->slot, conn)) {
+		p->counters.n[COUNT_CONNECTIONS_REFUSED]++;
+		close(fd);
+		return;
+	}
+	conn->id = p->next_conn++;
+	conn->accepted_us = monotime_now().us;
+	memcpy(conn->ip, addr.ip, sizeof(conn->ip));
+	conn->port = addr.port;
+	conn->v4 = addr.v4;
+	conn->listener = s->number;
+	h->fds[h->count++] = fd;
+	if (h->count == MSG_MAX_FDS)
+		listener_flush(l, c);
+}
+
+static void
+listener_accept_failed(struct listener *l)
+{
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		l->parent->counters.n[COUNT_ACCEPT_PAUSES]++;
+		log_warn("ltpd: accept pauses");
+		listener_pause(l, LISTENER_PAUSE_MS);
+		break;
+	default:
+		/* Nothing left, or a client that has gone already. */
+		break;
+	}
+}
+
+static void
+listener_readable(int fd, short what, void *arg)
+{
+	struct listener_socket *s = arg;
+	struct listener *l = s->listener;
+	struct pool *pool = l->parent->pool;
+	struct sockaddr_storage ss;
+	struct child *c;
+	socklen_t len;
+	int conn, i;
+
+	(void)what;
+	for (i = 0; i < LISTENER_BATCH; i++) {
+		if ((c = pool_choose(pool)) == NULL) {
+			/* The backlog keeps them until a worker is there. */
+			listener_pause(l, LISTENER_PAUSE_MS);
+			break;
+		}
+		len = sizeof(ss);
+		conn = accept4(fd, (struct sockaddr *)&ss, &len,
+		    SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (conn == -1) {
+			listener_accept_failed(l);
+			break;
+		}
+		listener_hand_over(s, c, conn, (const struct sockaddr *)&ss);
+	}
+	for (i = 0; (size_t)i < pool->nworkers; i++) {
+		if (pool->child[i].ch != NULL)
+			listener_flush(l, &pool->child[i]);
+	}
+}
+
+int
+listener_start(struct listener *l, struct parent *p)
+{
+	size_t i;
+
+	l->parent = p;
+	l->handover = calloc(p->pool->nworkers, sizeof(*l->handover));
+	l->pause = evtimer_new(p->base, listener_pause_over, l);
+	if (l->handover == NULL || l->pause == NULL)
+		return -1;
+	for (i = 0; i < l->count; i++) {
+		l->ltp[i].readable = event_new(p->base, l->ltp[i].fd,
+		    EV_READ | EV_PERSIST, listener_readable, &l->ltp[i]);
+		if (l->ltp[i].readable == NULL ||
+		    event_add(l->ltp[i].readable, NULL) == -1)
+			return -1;
+	}
+	return 0;
+}

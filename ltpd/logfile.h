@@ -1,0 +1,27 @@
+/*
+ * Where the node's log goes: stderr, a file, or syslog(3).  The supervisor
+ * alone writes it.
+ */
+#ifndef LOGFILE_H
+#define LOGFILE_H
+
+#include <stdbool.h>
+
+#include "log.h"
+
+/*
+ * Become the sink of log.h.  path NULL: syslog, or stderr when to_stderr.  A
+ * file is created 0600 and appended to.  0 or -1 with errno, the old sink
+ * then stays.
+ */
+int logfile_open(const char *path, bool to_stderr);
+/* Open the same file again (it was renamed).  0 or -1 with errno. */
+int logfile_reopen(void);
+void logfile_close(void);
+/*
+ * One line of a process ("worker[1]").  Control characters in text are
+ * replaced.
+ */
+void logfile_write(enum log_level, const char *process, const char *text);
+
+#endif /* LOGFILE_H */

@@ -1,0 +1,219 @@
+/*
+ * ltpd: the command line, the configuration, and the way into the
+ * background.  What runs then is parent.c.
+ */
+#include "config.h"
+
+#include <sys/resource.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "conf.h"
+#include "digest.h"
+#include "keyfile.h"
+#include "listener.h"
+#include "log.h"
+#include "logfile.h"
+#include "notify.h"
+#include "parent.h"
+#include "reload.h"
+#include "sandbox.h"
+
+#define LTPD_DEFS_MAX 64
+
+_Static_assert(
+    RELOAD_ERROR_MAX >= CONF_ERROR_MAX && RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX,
+    "one buffer serves all errors of a start");
+
+static _Noreturn void
+usage(void)
+{
+	fprintf(stderr, "usage: ltpd [-dhnVv] [-D name=value] [-f file]\n");
+	exit(2);
+}
+
+static _Noreturn void
+help(void)
+{
+	printf("usage: ltpd [-dhnVv] [-D name=value] [-f file]\n"
+	       "  -D name=value  set a keyword of ltpd.conf(5), over the file\n"
+	       "  -d             stay in the foreground, log on stderr\n"
+	       "  -f file        read this configuration\n"
+	       "  -n             check the configuration; twice: print it\n"
+	       "  -V             print the version and what is built in\n"
+	       "  -v             log more; twice: everything\n");
+	exit(0);
+}
+
+static _Noreturn void
+version(void)
+{
+	printf("ltpd %s\n", PACKAGE_VERSION);
+	printf("sandbox: %s\n", LTPD_SANDBOX);
+	printf("http parser: %s\n", LTPD_HTTP_PARSER);
+	printf("remote listeners: not built in\n");
+	printf("jwt: not built in\n");
+	printf("audit log: not built in\n");
+	printf("broker: not built in\n");
+	exit(0);
+}
+
+static void
+parse_options(int argc, char *argv[], struct options *o)
+{
+	int ch;
+
+	while ((ch = getopt(argc, argv, "D:df:hnVv")) != -1) {
+		switch (ch) {
+		case 'D':
+			if (o->ndefs == LTPD_DEFS_MAX)
+				usage();
+			o->defs[o->ndefs++] = optarg;
+			break;
+		case 'd':
+			o->debug = true;
+			break;
+		case 'f':
+			o->conf_path = optarg;
+			break;
+		case 'h':
+			help();
+		case 'n':
+			o->check++;
+			break;
+		case 'V':
+			version();
+		case 'v':
+			o->verbose++;
+			break;
+		default:
+			usage();
+		}
+	}
+	if (optind != argc)
+		usage();
+}
+
+/* Configuration and keys, or a line on stderr and exit. */
+static void
+load(struct parent *p)
+{
+	char error[RELOAD_ERROR_MAX];
+
+	p->env = conf_env_take();
+	if (p->env == NULL)
+		fatal("environment");
+	p->conf = conf_load(
+	    p->opts->conf_path, p->env, p->opts->defs, p->opts->ndefs, error);
+	if (p->conf == NULL)
+		fatalx("%s", error);
+	p->keys = reload_keys(p->conf, &p->env_keys, error);
+	conf_env_forget(p->env);
+	if (p->keys == NULL)
+		fatalx("%s", error);
+}
+
+static _Noreturn void
+check(const struct parent *p)
+{
+	if (p->opts->check > 1)
+		conf_print(p->conf, stdout);
+	else
+		fprintf(stderr, "configuration OK\n");
+	exit(fflush(stdout) == 0 ? 0 : 1);
+}
+
+static void
+set_log_level(const struct parent *p)
+{
+	if (p->opts->verbose > 1)
+		log_set_level(LEVEL_TRACE);
+	else if (p->opts->verbose == 1)
+		log_set_level(LEVEL_DEBUG);
+	else
+		log_set_level(p->conf->log_level);
+}
+
+/* Every connection is a descriptor: use what the limit allows. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+/*
+ * Go into the background.  The caller of ltpd waits until the node is up,
+ * so that its exit status tells; the returned descriptor is where to say so.
+ */
+static int
+background(void)
+{
+	int pipefd[2], null;
+	char up;
+
+	if (pipe2(pipefd, O_CLOEXEC) == -1)
+		fatal("pipe");
+	switch (fork()) {
+	case -1:
+		fatal("fork");
+	case 0:
+		break;
+	default:
+		close(pipefd[1]);
+		_exit(read(pipefd[0], &up, 1) == 1 ? 0 : 1);
+	}
+	close(pipefd[0]);
+	if (setsid() == -1 || chdir("/") == -1)
+		fatal("cannot become a daemon");
+	if ((null = open("/dev/null", O_RDWR)) == -1)
+		fatal("/dev/null");
+	/* stderr stays until the node is up, for what children cannot log. */
+	if (dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1)
+		fatal("/dev/null");
+	if (null > STDERR_FILENO)
+		close(null);
+	return pipefd[1];
+}
+
+int
+main(int argc, char *argv[])
+{
+	static char *defs[LTPD_DEFS_MAX];
+	struct options opts = { .defs = defs };
+	struct parent p = { .opts = &opts, .ready_fd = -1 };
+	char error[LISTENER_ERROR_MAX];
+
+	if (sandbox_harden(0) == -1)
+		fatal("cannot harden the process");
+	log_init("ltpd", LEVEL_INFO);
+	parse_options(argc, argv, &opts);
+	if (getuid() == 0 || geteuid() == 0)
+		fatalx("refuses to run as root: start it as a user of its own");
+	if (digest_init() == -1 || child_paths_init(argv[0]) == -1)
+		fatal("cannot start");
+	notify_init();
+	load(&p);
+	if (opts.check > 0)
+		check(&p);
+	set_log_level(&p);
+	raise_descriptor_limit();
+	if ((p.listener = listener_open(p.conf, error)) == NULL)
+		fatalx("%s", error);
+	if (!opts.debug)
+		p.ready_fd = background();
+	if (logfile_open(p.conf->log_file, opts.debug) == -1)
+		fatal("log_file: %s",
+		    p.conf->log_file == NULL ? "syslog" : p.conf->log_file);
+	return parent_run(&p);
+}

@@ -1,0 +1,420 @@
+/*
+ * The supervisor.  It holds the configuration, the digests of keys, the
+ * listening sockets and the control socket; it hears its children and
+ * ltpctl.  It never reads a byte that a client sent, and it never dies of
+ * what a child says: a child that breaks a rule is killed and replaced.
+ */
+#include "parent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "control.h"
+#include "counters.h"
+#include "listener.h"
+#include "log.h"
+#include "logfile.h"
+#include "notify.h"
+#include "pool.h"
+#include "reload.h"
+#include "shared.h"
+#include "wire.h"
+
+#define PARENT_DRAIN_MS 5000
+/* What workers are told: they should be done before they are killed. */
+#define PARENT_WORKER_DRAIN_MS 4500
+
+/* ---- messages of children ---- */
+
+static void
+parent_ack(struct chan *ch, struct child *c, struct msg *m)
+{
+	struct msg_conf_ack ack;
+
+	memcpy(&ack, m->data, sizeof(ack));
+	if (ack.generation > c->generation)
+		chan_reject(ch, "acknowledges what was not sent");
+	else if (ack.generation == c->generation && !c->acked)
+		reload_acked(c->parent, c);
+}
+
+static void
+parent_child_hello(struct chan *ch, struct child *c, struct msg *m)
+{
+	size_t i;
+
+	if (c->state != CHILD_STARTING || !c->acked ||
+	    (m->nfds != 0 && m->nfds != PROCINFO_FDS)) {
+		chan_reject(ch, "unexpected ready");
+		return;
+	}
+	memcpy(&c->hello, m->data, sizeof(c->hello));
+	for (i = 0; i < m->nfds; i++) {
+		c->proc[i] = m->fds[i];
+		m->fds[i] = -1;
+	}
+	c->nproc = m->nfds;
+	c->state = CHILD_READY;
+	log_debug("%s: ready pid=%ld", pool_child_name(c), (long)c->pid);
+	parent_child_ready(c->parent, c);
+}
+
+static void
+parent_child_log(struct child *c, struct msg *m)
+{
+	struct msg_log head;
+	char text[LOG_LINE_MAX];
+	enum log_level level;
+	struct wire w;
+
+	wire_init(&w, m->data, m->len);
+	wire_copy(&w, &head, sizeof(head));
+	snprintf(text, sizeof(text), "%.*s", (int)w.left, (const char *)w.p);
+	level = head.level >= LEVEL_ERROR && head.level <= LEVEL_TRACE
+		    ? head.level
+		    : LEVEL_WARN;
+	if (head.dropped > 0) {
+		c->parent->counters.n[COUNT_LOG_DROPPED] += head.dropped;
+		log_warnx("%s: %u log lines dropped", pool_child_name(c),
+		    head.dropped);
+	}
+	logfile_write(level, pool_child_name(c), text);
+}
+
+static void
+parent_child_count(struct chan *ch, struct child *c, struct msg *m)
+{
+	struct msg_count count;
+
+	memcpy(&count, m->data, sizeof(count));
+	if (!counters_report(c->parent, c, &count))
+		chan_reject(ch, "counts what cannot be");
+}
+
+static void
+parent_child_page(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!control_sessions_page(c->parent->control, c, m))
+		chan_reject(ch, "answers what nobody asked");
+}
+
+static void
+parent_child_killed(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!control_session_killed(c->parent->control, c, m))
+		chan_reject(ch, "answers what nobody asked");
+}
+
+void
+parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
+{
+	struct child *c = arg;
+
+	switch (m->type) {
+	case MSG_CONF_ACK:
+		parent_ack(ch, c, m);
+		break;
+	case MSG_READY:
+		parent_child_hello(ch, c, m);
+		break;
+	case MSG_LOG:
+		parent_child_log(c, m);
+		break;
+	case MSG_COUNT:
+		parent_child_count(ch, c, m);
+		break;
+	case MSG_SESSIONS_PAGE:
+		parent_child_page(ch, c, m);
+		break;
+	case MSG_SESSION_KILLED:
+		parent_child_killed(ch, c, m);
+		break;
+	default:
+		chan_reject(ch, "not a message of a child");
+	}
+}
+
+/* ---- the node comes up ---- */
+
+static void
+parent_up(struct parent *p)
+{
+	const char *text;
+	size_t i;
+
+	p->ready = true;
+	for (i = 0; (text = listener_text(p->listener, i)) != NULL; i++)
+		log_info("ltpd: listening on %s", text);
+	log_info("ltpd: ready node_id=%s workers=%zu pid=%ld", p->conf->id,
+	    p->pool->nworkers, (long)getpid());
+	if (listener_start(p->listener, p) == -1) {
+		parent_fail(p, "listeners: %s", strerror(errno));
+		return;
+	}
+	notify_send("READY=1\nMAINPID=%ld", (long)getpid());
+	if (p->ready_fd != -1) {
+		(void)!write(p->ready_fd, "", 1);
+		close(p->ready_fd);
+		p->ready_fd = -1;
+	}
+}
+
+void
+parent_child_ready(struct parent *p, struct child *c)
+{
+	struct pool *pool = p->pool;
+	size_t i;
+
+	for (i = 0; i < pool->nworkers && pool->auth != NULL; i++) {
+		struct child *worker = &pool->child[i];
+
+		if ((c == worker || c == pool->auth) &&
+		    worker->state == CHILD_READY &&
+		    pool->auth->state == CHILD_READY)
+			pool_introduce(worker, pool->auth);
+	}
+	if (!p->ready && pool_is_ready(pool))
+		parent_up(p);
+	else if (p->ready && c->role == ROLE_WORKER)
+		listener_resume(p->listener);
+}
+
+/* ---- the node goes down ---- */
+
+void
+parent_child_left(struct parent *p)
+{
+	if (pool_running(p->pool, ROLE_CHILD) == 0)
+		event_base_loopbreak(p->base);
+	else if (pool_running(p->pool, ROLE_WORKER) == 0)
+		pool_dismiss(p->pool);
+}
+
+static void
+parent_stop_timeout(int fd, short what, void *arg)
+{
+	struct parent *p = arg;
+
+	(void)fd;
+	(void)what;
+	pool_kill_workers(p->pool);
+}
+
+void
+parent_stop(struct parent *p)
+{
+	struct timeval tv = { .tv_sec = PARENT_DRAIN_MS / 1000 };
+
+	if (p->stopping)
+		return;
+	p->stopping = true;
+	log_info("ltpd: stopping connections=%u",
+	    shared_total(p->shared, SHARED_CONNS));
+	notify_send("STOPPING=1");
+	listener_stop(p->listener);
+	p->stop_timer = evtimer_new(p->base, parent_stop_timeout, p);
+	if (p->stop_timer == NULL || evtimer_add(p->stop_timer, &tv) == -1)
+		pool_kill_workers(p->pool);
+	else
+		pool_drain(p->pool, PARENT_WORKER_DRAIN_MS);
+	parent_child_left(p);
+}
+
+void
+parent_fail(struct parent *p, const char *fmt, ...)
+{
+	char why[LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	log_at(LEVEL_ERROR, "ltpd: %s", why);
+	p->status = 1;
+	parent_stop(p);
+}
+
+/* ---- signals and the clock ---- */
+
+static void
+parent_sigchld(int sig, short what, void *arg)
+{
+	struct parent *p = arg;
+
+	(void)sig;
+	(void)what;
+	pool_reap(p->pool);
+}
+
+static void
+parent_sighup(int sig, short what, void *arg)
+{
+	char error[RELOAD_ERROR_MAX];
+
+	(void)sig;
+	(void)what;
+	reload_start(arg, NULL, NULL, error);
+}
+
+static void
+parent_sigterm(int sig, short what, void *arg)
+{
+	(void)what;
+	log_info("ltpd: signal %d (%s)", sig, strsignal(sig));
+	parent_stop(arg);
+}
+
+static void
+parent_sigusr1(int sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	(void)arg;
+	if (logfile_reopen() == -1)
+		log_warn("log_file: not reopened");
+	else
+		log_info("ltpd: log reopened");
+}
+
+static const struct {
+	int signal;
+	event_callback_fn handler;
+} parent_signals[] = {
+	{ SIGCHLD, parent_sigchld },
+	{ SIGHUP, parent_sighup },
+	{ SIGINT, parent_sigterm },
+	{ SIGTERM, parent_sigterm },
+	{ SIGUSR1, parent_sigusr1 },
+};
+
+#define PARENT_SIGNALS (sizeof(parent_signals) / sizeof(parent_signals[0]))
+
+static int
+parent_catch_signals(struct parent *p)
+{
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < PARENT_SIGNALS; i++) {
+		p->signals[i] = evsignal_new(p->base, parent_signals[i].signal,
+		    parent_signals[i].handler, p);
+		if (p->signals[i] == NULL ||
+		    evsignal_add(p->signals[i], NULL) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+parent_tick(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	counters_publish(arg);
+}
+
+static int
+parent_start_tick(struct parent *p)
+{
+	struct timeval second = { .tv_sec = 1 };
+
+	p->tick = event_new(p->base, -1, EV_PERSIST, parent_tick, p);
+	if (p->tick == NULL)
+		return -1;
+	return event_add(p->tick, &second);
+}
+
+void
+parent_log_level(struct parent *p, enum log_level level)
+{
+	struct msg_log_level m = { .level = level };
+	size_t i;
+
+	log_set_level(level);
+	for (i = 0; i < p->pool->count; i++) {
+		if (p->pool->child[i].ch != NULL)
+			chan_send(p->pool->child[i].ch, MSG_LOG_LEVEL, &m,
+			    sizeof(m), NULL, 0);
+	}
+}
+
+/* ---- the whole life ---- */
+
+static int
+parent_begin(struct parent *p)
+{
+	char error[CONTROL_ERROR_MAX];
+
+	p->started = monotime_now();
+	p->next_conn = 1;
+	p->generation = 1;
+	if ((p->base = event_base_new()) == NULL ||
+	    parent_catch_signals(p) == -1 || parent_start_tick(p) == -1) {
+		log_warn("ltpd: event base");
+		return -1;
+	}
+	if ((p->shared = shared_new(&p->shared_fd)) == NULL) {
+		log_warn("ltpd: shared table");
+		return -1;
+	}
+	p->control = control_open(
+	    p->conf->control_socket, p->conf->control_group, error);
+	if (p->control == NULL) {
+		log_at(LEVEL_ERROR, "%s", error);
+		return -1;
+	}
+	if (control_start(p->control, p) == -1 ||
+	    (p->pool = pool_new(p)) == NULL || pool_start(p->pool) == -1) {
+		log_warn("ltpd: children cannot be started");
+		return -1;
+	}
+	return 0;
+}
+
+static void
+parent_end(struct parent *p)
+{
+	size_t i;
+
+	reload_abandon(p);
+	control_free(p->control);
+	listener_free(p->listener);
+	pool_free(p->pool);
+	shared_free(p->shared);
+	if (p->shared_fd != -1)
+		close(p->shared_fd);
+	for (i = 0; i < PARENT_SIGNALS; i++) {
+		if (p->signals[i] != NULL)
+			event_free(p->signals[i]);
+	}
+	if (p->tick != NULL)
+		event_free(p->tick);
+	if (p->stop_timer != NULL)
+		event_free(p->stop_timer);
+	if (p->base != NULL)
+		event_base_free(p->base);
+	keyset_free(p->keys);
+	keyset_free(p->env_keys);
+	conf_free(p->conf);
+	conf_env_free(p->env);
+}
+
+int
+parent_run(struct parent *p)
+{
+	p->shared_fd = -1;
+	if (parent_begin(p) == -1)
+		p->status = 1;
+	else
+		event_base_dispatch(p->base);
+	if (p->status == 0)
+		log_info("ltpd: stopped");
+	parent_end(p);
+	return p->status;
+}

@@ -1,0 +1,83 @@
+/*
+ * The children: which there are, their state, how they are started, chosen,
+ * replaced and ended.
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monotime.h"
+#include "msg.h"
+#include "procinfo.h"
+
+struct chan;
+struct event;
+struct parent;
+
+struct child {
+	struct parent *parent;
+	enum role role;
+	unsigned slot; /* of a worker; 0 otherwise */
+	enum child_state state;
+	pid_t pid; /* 0: none */
+	struct chan *ch; /* NULL: none */
+	uint32_t generation; /* of the configuration it was sent last */
+	bool acked; /* it has that one */
+	struct msg_ready hello;
+	int proc[PROCINFO_FDS];
+	size_t nproc;
+	struct monotime started;
+	uint32_t restarts;
+	unsigned quick_deaths; /* since it last lived for a minute */
+	struct event *respawn;
+	uint64_t expired_last_sweep;
+};
+
+struct pool {
+	struct child *child; /* workers first, by slot */
+	size_t count;
+	size_t nworkers;
+	struct child *auth; /* NULL: not configured */
+	struct child *metrics;
+};
+
+/* The children that the configuration asks for, none running. */
+struct pool *pool_new(struct parent *);
+void pool_free(struct pool *);
+/* Start them all; -1 when one cannot even be forked. */
+int pool_start(struct pool *);
+/* "worker[1]", for log lines; valid until the next call. */
+const char *pool_child_name(const struct child *);
+
+/* SIGCHLD: collect the dead, plan their successors. */
+void pool_reap(struct pool *);
+/* Kill a child for a reason that is logged; a successor follows. */
+void pool_kill(struct child *, const char *why);
+
+/* All children that should run are ready. */
+bool pool_is_ready(const struct pool *);
+size_t pool_workers_ready(const struct pool *);
+/* The ready worker with the fewest connections, or NULL. */
+struct child *pool_choose(const struct pool *);
+/* A worker and auth are both ready: give each an end of a new channel. */
+void pool_introduce(struct child *worker, struct child *auth);
+
+/* Stopping: tell the workers to drain. */
+void pool_drain(struct pool *, uint32_t timeout_ms);
+/* Stopping: kill the workers that are still there. */
+void pool_kill_workers(struct pool *);
+/* Stopping: close the channels of the others, which makes them leave. */
+void pool_dismiss(struct pool *);
+/* How many processes of these roles there are. */
+size_t pool_running(const struct pool *, unsigned roles);
+
+/* What is known of a child (NULL: of ourselves), for ltpctl and metrics. */
+void pool_describe(const struct parent *, const struct child *,
+    struct msg_process *);
+
+#endif /* POOL_H */

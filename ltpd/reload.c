@@ -1,0 +1,381 @@
+/*
+ * Reload: nothing changes until everybody has understood everything.
+ */
+#include "reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chan.h"
+#include "log.h"
+#include "notify.h"
+#include "parent.h"
+#include "pool.h"
+#include "logfile.h"
+
+/* A child that has not acknowledged by then is replaced. */
+#define RELOAD_ACK_MS 2000
+
+struct reload {
+	struct conf *conf;
+	struct keyset *keys;
+	uint32_t generation;
+	struct event *timer;
+	void (*done)(const char *error, void *arg);
+	void *arg;
+	bool keys_failed;
+	char error[RELOAD_ERROR_MAX]; /* why, when they did */
+};
+
+/* ---- what the children are told ---- */
+
+static int
+reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
+{
+	struct msg_conf_worker m;
+	struct msg_conf_proxy proxy;
+	struct cidr cidr;
+	size_t i;
+
+	memset(&m, 0, sizeof(m));
+	m.max_message_bytes = conf->max_message_bytes;
+	m.max_sessions = conf->max_sessions;
+	m.handshake_timeout_ms = conf->handshake_timeout_ms;
+	m.idle_ttl_ms = conf->idle_ttl_ms;
+	m.gc_interval_ms = conf->gc_interval_ms;
+	m.rate_limit_rps = conf->rate_limit_rps;
+	m.rate_limit_burst = conf->rate_limit_burst;
+	m.ip_rate_limit_rps = conf->ip_rate_limit_rps;
+	m.ip_rate_limit_burst = conf->ip_rate_limit_burst;
+	m.ip_rate_limit_ttl_secs = conf->ip_rate_limit_ttl_secs;
+	m.control_limit_rps = conf->control_limit_rps;
+	m.auth = conf->auth_mode != AUTH_MODE_NONE;
+	m.auth_in_hello = conf->auth_in_hello;
+	m.dialect = conf->dialect;
+	m.trust_proxy = conf->trust_proxy;
+	m.node_id_len = strlen(conf->id);
+	if (chan_send(ch, MSG_CONF_WORKER, &m, sizeof(m), conf->id,
+		m.node_id_len) == -1)
+		return -1;
+	++*records;
+	for (i = 0; i < conf->allowed_origins.count; i++, ++*records) {
+		const char *origin = conf->allowed_origins.item[i];
+
+		if (chan_send(ch, MSG_CONF_ORIGIN, origin, strlen(origin), NULL,
+			0) == -1)
+			return -1;
+	}
+	for (i = 0; i < conf->allow_proxy_cidr.count; i++, ++*records) {
+		if (cidr_parse(&cidr, conf->allow_proxy_cidr.item[i]) == -1)
+			return -1;
+		memcpy(proxy.ip, cidr.ip, sizeof(proxy.ip));
+		proxy.bits = cidr.bits;
+		if (chan_send(ch, MSG_CONF_PROXY, &proxy, sizeof(proxy), NULL,
+			0) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
+{
+	struct msg_conf_key m;
+	const struct key *k;
+
+	if (keys == NULL)
+		return 0;
+	TAILQ_FOREACH (k, &keys->keys, entry) {
+		memset(&m, 0, sizeof(m));
+		memcpy(m.digest, k->digest, sizeof(m.digest));
+		m.id_len = strlen(k->id);
+		if (chan_send(
+			ch, MSG_CONF_KEY, &m, sizeof(m), k->id, m.id_len) == -1)
+			return -1;
+		++*records;
+	}
+	return 0;
+}
+
+static int
+reload_send_all(struct child *c, const struct conf *conf,
+    const struct keyset *keys, uint32_t generation)
+{
+	struct msg_conf_begin begin;
+	struct msg_conf_end end;
+	uint32_t records = 0;
+
+	memset(&begin, 0, sizeof(begin));
+	begin.generation = generation;
+	begin.slot = c->slot;
+	begin.log_level = log_get_level();
+	if (chan_send(c->ch, MSG_CONF_BEGIN, &begin, sizeof(begin), NULL, 0) ==
+	    -1)
+		return -1;
+	if (c->role == ROLE_WORKER &&
+	    reload_send_worker(c->ch, conf, &records) == -1)
+		return -1;
+	if (c->role == ROLE_AUTH &&
+	    reload_send_auth(c->ch, keys, &records) == -1)
+		return -1;
+	memset(&end, 0, sizeof(end));
+	end.generation = generation;
+	end.records = records;
+	end.keys_usable = keys != NULL && keys->count > 0;
+	return chan_send(c->ch, MSG_CONF_END, &end, sizeof(end), NULL, 0);
+}
+
+void
+reload_send(struct parent *p, struct child *c)
+{
+	struct reload *r = p->reload;
+	int rv;
+
+	c->acked = false;
+	c->generation = r == NULL ? p->generation : r->generation;
+	if (r == NULL)
+		rv = reload_send_all(c, p->conf, p->keys, p->generation);
+	else
+		rv = reload_send_all(c, r->conf, r->keys, r->generation);
+	if (rv == -1)
+		pool_kill(c, "cannot be sent its configuration");
+}
+
+/* ---- keys ---- */
+
+struct keyset *
+reload_keys(
+    struct conf *conf, struct keyset **env_keys, char error[RELOAD_ERROR_MAX])
+{
+	struct keyset *base = NULL, *file = NULL, *all = NULL;
+	bool from_env = conf_keys_from_environment(conf);
+
+	if (conf->auth_keys != NULL) {
+		base = keyset_parse(conf->auth_keys,
+		    from_env ? KEY_SOURCE_ENVIRONMENT : KEY_SOURCE_CONFIG,
+		    error);
+		if (base == NULL)
+			goto out;
+		if (from_env) {
+			keyset_free(*env_keys);
+			*env_keys = keyset_copy(base);
+		}
+	} else if (from_env && *env_keys != NULL) {
+		base = keyset_copy(*env_keys);
+	}
+	if (conf->auth_mode == AUTH_MODE_API_KEY &&
+	    conf->auth_keys_file != NULL) {
+		file = keyfile_load(conf->auth_keys_file, error);
+		if (file == NULL)
+			goto out;
+	}
+	all = keyset_merge(base, file, error);
+out:
+	conf_forget(conf);
+	keyset_free(base);
+	keyset_free(file);
+	return all;
+}
+
+/* ---- the two phases ---- */
+
+static void
+reload_free(struct reload *r)
+{
+	if (r == NULL)
+		return;
+	if (r->timer != NULL)
+		event_free(r->timer);
+	conf_free(r->conf);
+	keyset_free(r->keys);
+	free(r);
+}
+
+static void
+reload_commit_child(struct child *c)
+{
+	if (chan_send(c->ch, MSG_CONF_COMMIT, NULL, 0, NULL, 0) == -1)
+		pool_kill(c, "cannot be sent a commit");
+}
+
+static void
+reload_apply_log(struct parent *p, const struct conf *conf)
+{
+	const char *was = p->conf->log_file, *now = conf->log_file;
+	bool same =
+	    was == now || (was != NULL && now != NULL && strcmp(was, now) == 0);
+
+	if (!p->opts->debug && !same && logfile_open(now, false) == -1)
+		log_warn("log_file: %s", now == NULL ? "syslog" : now);
+	if (conf->log_level != p->conf->log_level)
+		parent_log_level(p, conf->log_level);
+}
+
+static void
+reload_commit(struct parent *p)
+{
+	struct reload *r = p->reload;
+	size_t i;
+
+	p->reload = NULL;
+	reload_apply_log(p, r->conf);
+	for (i = 0; i < p->pool->count; i++) {
+		if (p->pool->child[i].acked)
+			reload_commit_child(&p->pool->child[i]);
+	}
+	conf_free(p->conf);
+	p->conf = r->conf;
+	r->conf = NULL;
+	keyset_free(p->keys);
+	p->keys = r->keys;
+	r->keys = NULL;
+	p->generation = r->generation;
+	p->counters.n[COUNT_RELOADS]++;
+	if (p->conf->auth_mode != AUTH_MODE_NONE && !r->keys_failed)
+		p->counters.n[COUNT_KEYS_RELOAD_SUCCESS]++;
+	log_info("reload: done generation=%u", p->generation);
+	notify_send("READY=1");
+	if (r->done != NULL)
+		r->done(r->keys_failed ? r->error : NULL, r->arg);
+	reload_free(r);
+}
+
+/* Commit when nobody is left to wait for. */
+static void
+reload_check(struct parent *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->pool->count; i++) {
+		const struct child *c = &p->pool->child[i];
+
+		if (c->ch != NULL && !c->acked)
+			return;
+	}
+	reload_commit(p);
+}
+
+static void
+reload_timeout(int fd, short what, void *arg)
+{
+	struct parent *p = arg;
+	size_t i;
+
+	(void)fd;
+	(void)what;
+	for (i = 0; i < p->pool->count; i++) {
+		struct child *c = &p->pool->child[i];
+
+		if (c->ch != NULL && !c->acked)
+			pool_kill(c, "did not acknowledge a configuration");
+	}
+	reload_check(p);
+}
+
+/*
+ * The configuration is good, the keys are not: nobody new is let in, unless
+ * the operator chose to keep the last good ones.
+ */
+static void
+reload_without_keys(struct parent *p, struct reload *r)
+{
+	bool keep = r->conf->reload_failure == RELOAD_FAILURE_KEEP;
+
+	p->counters.n[COUNT_KEYS_RELOAD_FAILURE]++;
+	r->keys_failed = true;
+	if (keep && p->keys != NULL)
+		r->keys = keyset_copy(p->keys);
+	log_at(LEVEL_ERROR, "reload: %s: %s", r->error,
+	    r->keys != NULL ? "the last good keys are kept"
+			    : "new handshakes are refused");
+}
+
+static int
+reload_load(struct parent *p, struct reload *r, char error[RELOAD_ERROR_MAX])
+{
+	r->conf = conf_load(
+	    p->opts->conf_path, p->env, p->opts->defs, p->opts->ndefs, error);
+	if (r->conf == NULL)
+		return -1;
+	conf_keep_restart_only(r->conf, p->conf);
+	r->keys = reload_keys(r->conf, &p->env_keys, r->error);
+	if (r->keys == NULL)
+		reload_without_keys(p, r);
+	return 0;
+}
+
+int
+reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
+    char error[RELOAD_ERROR_MAX])
+{
+	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
+	struct reload *r;
+	size_t i;
+
+	if (p->reload != NULL || p->stopping || !p->ready) {
+		strlcpy(error,
+		    p->stopping ? "the node is stopping"
+		    : p->ready  ? "a reload is in progress"
+				: "the node is starting",
+		    RELOAD_ERROR_MAX);
+		goto fail;
+	}
+	if ((r = calloc(1, sizeof(*r))) == NULL) {
+		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
+		goto fail;
+	}
+	r->timer = evtimer_new(p->base, reload_timeout, p);
+	if (r->timer == NULL || reload_load(p, r, error) == -1) {
+		reload_free(r);
+		goto fail;
+	}
+	r->generation = p->generation + 1;
+	r->done = done;
+	r->arg = arg;
+	p->reload = r;
+	notify_send(
+	    "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotime_now().us);
+	evtimer_add(r->timer, &tv);
+	for (i = 0; i < p->pool->count; i++) {
+		if (p->pool->child[i].ch != NULL)
+			reload_send(p, &p->pool->child[i]);
+	}
+	return 0;
+fail:
+	p->counters.n[COUNT_RELOAD_FAILURES]++;
+	log_warnx("reload: nothing changed: %s", error);
+	return -1;
+}
+
+void
+reload_abandon(struct parent *p)
+{
+	reload_free(p->reload);
+	p->reload = NULL;
+}
+
+void
+reload_forget(struct parent *p, void *arg)
+{
+	if (p->reload != NULL && p->reload->arg == arg)
+		p->reload->done = NULL;
+}
+
+void
+reload_acked(struct parent *p, struct child *c)
+{
+	c->acked = true;
+	if (p->reload == NULL)
+		reload_commit_child(c);
+	else
+		reload_check(p);
+}
+
+void
+reload_child_gone(struct parent *p)
+{
+	if (p->reload != NULL)
+		reload_check(p);
+}

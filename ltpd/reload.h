@@ -1,0 +1,46 @@
+/*
+ * Handing out the configuration, in two phases: BEGIN .. END to every child,
+ * wait for every ACK, then COMMIT to all.
+ */
+#ifndef RELOAD_H
+#define RELOAD_H
+
+#include "conf.h"
+#include "keyfile.h"
+
+struct child;
+struct parent;
+
+#define RELOAD_ERROR_MAX 1024
+
+/*
+ * The keys that a configuration asks for: those of the environment or of
+ * auth_keys, with those of auth_keys_file over them.  *env_keys keeps the
+ * digests of the environment's (which are read once).  Wipes the secrets of
+ * conf.  NULL with a text in error when there is no good set; an empty set
+ * when no authentication is configured.
+ */
+struct keyset *reload_keys(
+    struct conf *, struct keyset **env_keys, char error[RELOAD_ERROR_MAX]);
+
+/*
+ * Read the configuration and the keys again and start phase one.  done is
+ * called with NULL when every child has taken it (arg is the caller's, NULL
+ * done is allowed).  Returns -1 with a text in error when nothing changes:
+ * the configuration is bad, or a reload is in progress.
+ */
+int reload_start(struct parent *, void (*done)(const char *error, void *arg),
+    void *arg, char error[RELOAD_ERROR_MAX]);
+/* Give up a reload that is in progress, the node is going down. */
+void reload_abandon(struct parent *);
+/* Forget who asked (ltpctl went away). */
+void reload_forget(struct parent *, void *arg);
+
+/* Send a child all that it must know, as it starts or in phase one. */
+void reload_send(struct parent *, struct child *);
+/* A child has acknowledged a generation. */
+void reload_acked(struct parent *, struct child *);
+/* A child has gone: nobody waits for it. */
+void reload_child_gone(struct parent *);
+
+#endif /* RELOAD_H */
