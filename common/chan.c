@@ -387,7 +387,8 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
-		chan_gone(ch, CHAN_ERROR);
+		/* It went without reading all that it was sent. */
+		chan_gone(ch, errno == ECONNRESET ? CHAN_EOF : CHAN_ERROR);
 		return -1;
 	}
 	m.nfds = chan_take_fds(&mh, m.fds);

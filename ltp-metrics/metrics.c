@@ -11,12 +11,10 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "chan.h"
 #include "child.h"
@@ -26,7 +24,6 @@
 #include "log.h"
 #include "monotime.h"
 #include "msg.h"
-#include "procinfo.h"
 #include "sandbox.h"
 #include "web.h"
 
@@ -127,14 +124,6 @@ metrics_listener(struct metrics *m, struct msg *msg)
 	msg->fds[0] = -1;
 }
 
-static enum log_level
-metrics_level(uint32_t level)
-{
-	if (level < LEVEL_ERROR || level > LEVEL_TRACE)
-		fatalx("log level %u from supervisor", level);
-	return level;
-}
-
 static void
 metrics_conf_begin(struct metrics *m, const struct msg *msg)
 {
@@ -142,7 +131,7 @@ metrics_conf_begin(struct metrics *m, const struct msg *msg)
 
 	memcpy(&begin, msg->data, sizeof(begin));
 	m->generation = begin.generation;
-	m->level = metrics_level(begin.log_level);
+	m->level = begin.log_level;
 	m->begun = true;
 	m->complete = false;
 }
@@ -163,32 +152,18 @@ metrics_conf_end(struct metrics *m, const struct msg *msg)
 		fatal("cannot acknowledge the configuration");
 }
 
-/* Open what is still to be opened, shut the door, go to work. */
+/* Shut the door, go to work. */
 static void
 metrics_start(struct metrics *m)
 {
-	struct sandbox_state state;
-	struct msg_ready ready = { .uid = getuid() };
-	int fds[PROCINFO_FDS];
 	const char *why;
-	size_t nfds;
 
 	if (m->listener == -1)
 		fatalx("no listener from supervisor");
-	nfds = procinfo_open(fds);
-	if (sandbox_enter(ROLE_METRICS, &why) == -1)
-		fatal("sandbox: %s", why);
+	child_enter(ROLE_METRICS, m->parent);
 	/* No other descriptor will come. */
 	if (sandbox_tighten(ROLE_METRICS, &why) == -1)
 		fatal("sandbox: %s", why);
-	sandbox_report(&state);
-	ready.mechanism = state.mechanism;
-	ready.landlock_abi = state.landlock_abi;
-	ready.no_new_privs = state.no_new_privs;
-	ready.dumpable = state.dumpable;
-	if (chan_send_fds(
-		m->parent, MSG_READY, fds, nfds, &ready, sizeof(ready)) == -1)
-		fatal("cannot report ready");
 	if (web_listen(m->web, m->listener) == -1)
 		fatal("http");
 	m->listener = -1;
@@ -204,15 +179,6 @@ metrics_conf_commit(struct metrics *m)
 	log_set_level(m->level);
 	if (!m->serving)
 		metrics_start(m);
-}
-
-static void
-metrics_log_level(const struct msg *msg)
-{
-	struct msg_log_level level;
-
-	memcpy(&level, msg->data, sizeof(level));
-	log_set_level(metrics_level(level.level));
 }
 
 /* ---- the snapshot ---- */
@@ -263,7 +229,7 @@ metrics_dispatch_parent(struct chan *ch, struct msg *msg, void *arg)
 		metrics_conf_commit(m);
 		break;
 	case MSG_LOG_LEVEL:
-		metrics_log_level(msg);
+		child_log_level(msg);
 		break;
 	case MSG_STAT:
 		metrics_stat(m, msg);
@@ -280,12 +246,7 @@ static void
 metrics_parent_gone(struct chan *ch, enum chan_end end, void *arg)
 {
 	(void)arg;
-	if (end == CHAN_VIOLATION)
-		fatalx("supervisor: %s", chan_violation(ch));
-	/* A supervisor that went without reading all is no error of ours. */
-	if (end == CHAN_ERROR && errno != ECONNRESET)
-		fatal("channel");
-	exit(0);
+	child_parent_gone(ch, end);
 }
 
 /* ---- pages ---- */

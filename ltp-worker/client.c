@@ -335,33 +335,31 @@ client_flush(struct client *c)
 }
 
 /*
- * The last word is on its way: say that nothing follows, and leave the peer
- * a moment, so that it reads that word before a reset can destroy it.
+ * Our last word is said or on its way.  When it has left, say that nothing
+ * follows, and leave the peer a moment to read it, before a reset could
+ * destroy it.
  */
 static void
 client_linger(struct client *c)
 {
-	shutdown(c->fd, SHUT_WR);
-	client_time(c, TIMED_LINGERING,
-	    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
-	event_add(&c->readable, NULL);
+	if (c->timed_on != TIMED_LINGERING)
+		client_time(c, TIMED_LINGERING,
+		    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
+	if (c->out == NULL && !c->shut) {
+		shutdown(c->fd, SHUT_WR);
+		c->shut = true;
+		event_add(&c->readable, NULL);
+	}
 }
 
 void
 client_served(struct client *c)
 {
 	client_flush(c);
-	if (!c->broken && c->state == CLIENT_CLOSING) {
-		if (c->out == NULL) {
-			if (c->timed_on != TIMED_LINGERING)
-				client_linger(c);
-		} else if (c->timed_on != TIMED_LINGERING) {
-			client_time(c, TIMED_LINGERING,
-			    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
-		}
-	}
 	if (c->broken)
 		client_free(c);
+	else if (c->state == CLIENT_CLOSING)
+		client_linger(c);
 }
 
 void

@@ -56,6 +56,7 @@ struct client {
 	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
 	bool refused; /* over the cap: holds a refusal, no connection */
 	bool broken; /* the socket failed; free it when served */
+	bool shut; /* nothing more is sent */
 
 	struct addr peer; /* the socket's other end */
 	struct addr client_ip; /* behind a trusted proxy, else the peer */

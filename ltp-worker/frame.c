@@ -306,18 +306,27 @@ frame_print_hello_ack(char out[FRAME_REPLY_MAX], const struct str *node_id,
 	return (size_t)(p - out);
 }
 
+/* What replies to a session begin with: their type and whom they are for. */
+static char *
+put_head(
+    char *p, const char *type, enum conf_dialect dialect, const struct str *id)
+{
+	p = put(p, "{\"type\":");
+	p = put_text(p, type);
+	if (dialect == DIALECT_SESSION)
+		p = put(p, ",\"session_id\":");
+	else
+		p = put(p, ",\"client_id\":");
+	return put_str(p, id);
+}
+
 size_t
 frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
     const struct str *id, int64_t timestamp_ms)
 {
 	char *p;
 
-	p = put(out, "{\"type\":\"heartbeat_ack\",");
-	if (dialect == DIALECT_SESSION)
-		p = put(p, "\"session_id\":");
-	else
-		p = put(p, "\"client_id\":");
-	p = put_str(p, id);
+	p = put_head(out, "heartbeat_ack", dialect, id);
 	p = put(p, ",\"timestamp_ms\":");
 	p = put_int64(p, timestamp_ms);
 	p = put(p, "}");
@@ -326,11 +335,12 @@ frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
 
 size_t
 frame_print_suggestion(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
-    const struct orientation *o)
+    const struct str *id, const struct orientation *o)
 {
 	char sector[ROUTE_SECTOR_MAX], *p;
 
-	p = put(out, "{\"type\":\"route_suggestion\",\"suggested_sector\":");
+	p = put_head(out, "route_suggestion", dialect, id);
+	p = put(p, ",\"suggested_sector\":");
 	p = put_text(p, route_sector(sector, dialect, o));
 	p = put(p, ",\"reason\":");
 	p = put_text(p, route_reason(o));

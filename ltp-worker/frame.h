@@ -39,7 +39,7 @@ enum frame_field {
 struct frame {
 	enum frame_type type;
 	unsigned present; /* fields that are there, null ones not */
-	unsigned bad;	  /* fields of a wrong type, length or range */
+	unsigned bad; /* fields of a wrong type, length or range */
 	struct str client_id;
 	struct str session_id;
 	struct str session_tag;
@@ -80,9 +80,9 @@ size_t frame_print_hello_ack(char out[FRAME_REPLY_MAX],
 size_t frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect,
     const struct str *id, int64_t timestamp_ms);
 size_t frame_print_suggestion(char out[FRAME_REPLY_MAX], enum conf_dialect,
-    const struct orientation *);
+    const struct str *id, const struct orientation *);
 /* code is NULL in the client dialect. */
-size_t frame_print_error(char out[FRAME_REPLY_MAX], const char *code,
-    const char *message);
+size_t frame_print_error(
+    char out[FRAME_REPLY_MAX], const char *code, const char *message);
 
 #endif /* FRAME_H */

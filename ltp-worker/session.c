@@ -195,17 +195,22 @@ session_touch(struct client *c, enum frame_type type)
 
 /* ---- what a message does, in both dialects ---- */
 
+/* The id that replies carry. */
+static struct str
+session_reply_id(const struct client *c)
+{
+	const struct session *s = c->session;
+	struct str id = { s->session_id, strlen(s->session_id) };
+
+	return c->dialect == DIALECT_SESSION ? id : s->client_id;
+}
+
 static void
 session_heartbeat(struct client *c, const struct frame *f)
 {
-	const struct session *s = c->session;
-	struct str id = s->client_id;
+	struct str id = session_reply_id(c);
 	char buf[FRAME_REPLY_MAX];
 
-	if (c->dialect == DIALECT_SESSION) {
-		id.p = s->session_id;
-		id.len = strlen(s->session_id);
-	}
 	client_reply(c, buf,
 	    frame_print_heartbeat_ack(buf, c->dialect, &id, f->timestamp_ms));
 }
@@ -229,11 +234,13 @@ session_orientation(struct client *c, const struct frame *f)
 static void
 session_route_request(struct client *c, const struct frame *f)
 {
+	struct str id = session_reply_id(c);
 	char buf[FRAME_REPLY_MAX];
 
 	(void)f;
 	client_reply(c, buf,
-	    frame_print_suggestion(buf, c->dialect, &c->session->orientation));
+	    frame_print_suggestion(
+		buf, c->dialect, &id, &c->session->orientation));
 }
 
 static void

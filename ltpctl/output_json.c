@@ -13,6 +13,7 @@
 
 #define REPLACEMENT     "\xef\xbf\xbd" /* U+FFFD */
 #define REPLACEMENT_LEN 3
+#define UNSET           "<unset>" /* a setting without a value */
 
 /* ---- pieces ---- */
 
@@ -351,12 +352,15 @@ json_key(struct output_to *to, const struct show_key *k)
 	json_element(to, o);
 }
 
-/* A value as ltpd.conf(5) writes it is JSON, unless it is <set>. */
+/* A value as ltpd.conf(5) writes it is JSON, unless it is a <word>. */
 static json_t *
 json_value(const struct bytes *value)
 {
 	json_t *j;
 
+	if (value->len == strlen(UNSET) &&
+	    memcmp(value->p, UNSET, value->len) == 0)
+		return json_null();
 	j = json_loadb(value->p, value->len,
 	    JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 	return j != NULL ? j : output_json_text(value);

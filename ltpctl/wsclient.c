@@ -6,6 +6,8 @@
  */
 #include <sys/socket.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 
 #include <ctype.h>
@@ -180,7 +182,7 @@ wsclient_connect(
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list, *ai;
-	int error = ENOENT;
+	int error, on = 1;
 
 	memset(c, 0, sizeof(*c));
 	c->fd = -1;
@@ -199,6 +201,8 @@ wsclient_connect(
 	freeaddrinfo(list);
 	if (c->fd == -1)
 		return wsclient_fail(c, "%s: %s", c->peer, strerror(error));
+	/* A heartbeat must not wait for the acknowledgement of a pong. */
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return 0;
 }
 

@@ -786,44 +786,51 @@ a_suggestion_tells_what_it_is_based_on(void **state)
 		const char *text;
 	} cases[] = {
 		{ DIALECT_CLIENT, { true, 0.8, DIRECTION_FUTURE, 0.9 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"client_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"future_planning_high_momentum\",\"reason\":"
 		    "\"client oriented to future\",\"debug\":{"
 		    "\"focus_momentum\":0.8,\"time_orientation\":{"
 		    "\"direction\":\"future\",\"strength\":0.9}}}" },
 		{ DIALECT_CLIENT, { false, 0, DIRECTION_NONE, 0 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"client_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"neutral\",\"reason\":\"default\",\"debug\":{"
 		    "\"focus_momentum\":null,\"time_orientation\":null}}" },
 		{ DIALECT_CLIENT, { true, -0.0, DIRECTION_NONE, 0 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"client_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"neutral_low_momentum\",\"reason\":\"default\","
 		    "\"debug\":{\"focus_momentum\":-0.0,"
 		    "\"time_orientation\":null}}" },
 		{ DIALECT_CLIENT, { false, 0, DIRECTION_PAST, 1 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"client_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"retrospective_safe\",\"reason\":"
 		    "\"client leaning towards past\",\"debug\":{"
 		    "\"focus_momentum\":null,\"time_orientation\":{"
 		    "\"direction\":\"past\",\"strength\":1.0}}}" },
 		{ DIALECT_SESSION, { true, 1e16, DIRECTION_MULTI, -1e-6 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"session_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"multi_bridge\",\"reason\":"
 		    "\"client in multi-temporal state\",\"debug\":{"
 		    "\"focus_momentum\":1e16,\"time_orientation\":{"
 		    "\"direction\":\"multi\",\"strength\":-1e-6}}}" },
 		{ DIALECT_SESSION, { true, 0.1, DIRECTION_NONE, 0 },
-		    "{\"type\":\"route_suggestion\",\"suggested_sector\":"
+		    "{\"type\":\"route_suggestion\",\"session_id\":\"c\","
+		    "\"suggested_sector\":"
 		    "\"base_neutral\",\"reason\":\"default\",\"debug\":{"
 		    "\"focus_momentum\":0.1,\"time_orientation\":null}}" },
 	};
+	const struct str id = { "c", 1 };
 	char out[FRAME_REPLY_MAX];
 	size_t i, len;
 
 	(void)state;
 	for (i = 0; i < COUNT(cases); i++) {
-		len =
-		    frame_print_suggestion(out, cases[i].dialect, &cases[i].o);
+		len = frame_print_suggestion(
+		    out, cases[i].dialect, &id, &cases[i].o);
 		assert_reply(out, len, cases[i].text);
 	}
 }

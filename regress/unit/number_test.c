@@ -69,7 +69,7 @@ static const struct {
 	{ 0x1.b1ae4d6e2ef5p+69, "1e21" },
 	{ 0x1.0f0cf064dd592p+73, "1e22" },
 	{ 0x1.52d02c7e14af6p+76, "1e23" },
-	/* powers of two, also where 16 digits rounded to nearest do not read back */
+	/* powers of two, also where the closest 16 digits do not read back */
 	{ 0x1p-44, "5.684341886080802e-14" },
 	{ 0x1p-24, "5.960464477539063e-8" },
 	{ 0x1p-1, "0.5" },

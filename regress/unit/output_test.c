@@ -406,6 +406,7 @@ a_setting_has_the_type_it_has_in_the_file(void **state)
 		{ "\"text\"", JSON_STRING },
 		{ "[\"a\", \"b\"]", JSON_ARRAY },
 		{ "<set>", JSON_STRING },
+		{ "<unset>", JSON_NULL },
 	};
 	struct show_setting s = { .name = bytes_of("n", 1),
 		.origin = bytes_of("-D", 2) };

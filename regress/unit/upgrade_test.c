@@ -3,16 +3,11 @@
  * in pieces that lie in memory of just their size, so that a sanitizer sees
  * any step beyond them.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit.h"
 #include "upgrade.h"
 
 #define KEY      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -21,10 +16,8 @@
 #define GET      "GET / HTTP/1.1\r\n"
 #define HOST     "Host: localhost:7070\r\n"
 /* All that a request must have but its end. */
-#define HEAD     GET HOST WANT KEY THIRTEEN
-#define END      "\r\n"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define HEAD GET HOST WANT KEY THIRTEEN
+#define END  "\r\n"
 
 /* Feed a piece from memory of its own; says how many bytes were used. */
 static enum upgrade_state
@@ -127,7 +120,7 @@ good_requests_are_taken_wherever_they_are_cut(void **state)
 	size_t i, cut, used, len;
 
 	(void)state;
-	for (i = 0; i < COUNT(good); i++) {
+	for (i = 0; i < COUNT_OF(good); i++) {
 		len = strlen(good[i]);
 		for (cut = 0; cut < len; cut++) {
 			assert_non_null(u = upgrade_new());
@@ -151,7 +144,7 @@ good_requests_are_taken_byte_by_byte(void **state)
 	size_t i, at, used, len;
 
 	(void)state;
-	for (i = 0; i < COUNT(good); i++) {
+	for (i = 0; i < COUNT_OF(good); i++) {
 		len = strlen(good[i]);
 		assert_non_null(u = upgrade_new());
 		for (at = 0; at < len; at++) {
@@ -268,7 +261,7 @@ lines_must_be_strict(void **state)
 	};
 
 	(void)state;
-	assert_refusals(bad, COUNT(bad));
+	assert_refusals(bad, COUNT_OF(bad));
 	assert_refused(GET "Host: a\0", strlen(GET) + 8, 400,
 	    "control character in header");
 	assert_refused(GET "Ho\0", strlen(GET) + 3, 400, "bad header name");
@@ -304,7 +297,7 @@ request_lines_must_be_strict(void **state)
 
 	(void)state;
 	/* The parser may be faster, but never slower than this. */
-	for (i = 0; i < COUNT(bad); i++) {
+	for (i = 0; i < COUNT_OF(bad); i++) {
 		len = strlen(bad[i].text);
 		assert_non_null(u = upgrade_new());
 		for (at = 0, st = UPGRADE_MORE; at < len && st == UPGRADE_MORE;
@@ -329,7 +322,7 @@ other_protocols_are_refused_at_once(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(others); i++) {
+	for (i = 0; i < COUNT_OF(others); i++) {
 		u = read_bytes(others[i], strlen(others[i]), UPGRADE_BAD);
 		assert_int_equal(upgrade_status(u), 400);
 		assert_string_equal(upgrade_reason(u), "bad request line");
@@ -356,6 +349,7 @@ methods_versions_and_targets_are_checked(void **state)
 		{ "GET / HTTP/1.0\r\n" REST, 400, "HTTP version is not 1.1" },
 		{ "GET / HTTP/1.2\r\n" REST, 400, "HTTP version is not 1.1" },
 		{ "GET / HTTP/2.0\r\n" REST, 400, "HTTP version is not 1.1" },
+		{ "GET / HTTP/2.1\r\n" REST, 400, "HTTP version is not 1.1" },
 		{ "GET / HTTP/0.9\r\n" REST, 400, "HTTP version is not 1.1" },
 		{ "GET * HTTP/1.1\r\n" REST, 400, "bad request target" },
 		{ "GET /a#b HTTP/1.1\r\n" REST, 400, "bad request target" },
@@ -367,7 +361,7 @@ methods_versions_and_targets_are_checked(void **state)
 	};
 
 	(void)state;
-	assert_refusals(bad, COUNT(bad));
+	assert_refusals(bad, COUNT_OF(bad));
 }
 
 #define BUT_HOST WANT KEY THIRTEEN END
@@ -409,8 +403,8 @@ there_is_exactly_one_good_host(void **state)
 	size_t i;
 
 	(void)state;
-	assert_refusals(bad, COUNT(bad));
-	for (i = 0; i < COUNT(fine); i++) {
+	assert_refusals(bad, COUNT_OF(bad));
+	for (i = 0; i < COUNT_OF(fine); i++) {
 		snprintf(
 		    text, sizeof(text), GET "Host: %s\r\n" BUT_HOST, fine[i]);
 		upgrade_free(read_good(text));
@@ -437,7 +431,7 @@ fields_that_must_be_single_are_refused_twice(void **state)
 	size_t i, empty;
 
 	(void)state;
-	for (i = 0; i < COUNT(single); i++)
+	for (i = 0; i < COUNT_OF(single); i++)
 		for (empty = 0; empty <= 1; empty++) {
 			snprintf(text, sizeof(text),
 			    GET "%s: %s\r\n%s: %s\r\n" END, single[i].name,
@@ -475,7 +469,7 @@ a_request_has_no_body(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(bad); i++) {
+	for (i = 0; i < COUNT_OF(bad); i++) {
 		snprintf(text, sizeof(text), HEAD "%s" END, bad[i]);
 		u = read_bytes(text, strlen(text), UPGRADE_BAD);
 		assert_int_equal(upgrade_status(u), 400);
@@ -516,7 +510,7 @@ what_is_no_upgrade_is_told_what_would_be(void **state)
 	};
 
 	(void)state;
-	assert_refusals(bad, COUNT(bad));
+	assert_refusals(bad, COUNT_OF(bad));
 }
 
 static void
@@ -542,14 +536,14 @@ the_key_is_16_bytes_in_canonical_base64(void **state)
 	assert_int_equal(upgrade_status(u), 400);
 	assert_string_equal(upgrade_reason(u), "no Sec-WebSocket-Key header");
 	upgrade_free(u);
-	for (i = 0; i < COUNT(bad); i++) {
+	for (i = 0; i < COUNT_OF(bad); i++) {
 		snprintf(text, sizeof(text),
 		    GET HOST WANT THIRTEEN "Sec-WebSocket-Key: %s\r\n" END,
 		    bad[i]);
 		assert_refused(
 		    text, strlen(text), 400, "bad Sec-WebSocket-Key header");
 	}
-	for (i = 0; i < COUNT(fine); i++) {
+	for (i = 0; i < COUNT_OF(fine); i++) {
 		snprintf(text, sizeof(text),
 		    GET HOST WANT THIRTEEN "Sec-WebSocket-Key: %s\r\n" END,
 		    fine[i]);
@@ -707,6 +701,10 @@ credentials_are_what_the_protocol_says(void **state)
 		    "" },
 		{ "Authorization: Basic aWQ6ax==\r\n", CREDENTIAL_CONFLICT, "",
 		    "" },
+		{ "Authorization: Basic aWQ6a38=\r\n", CREDENTIAL_CONFLICT, "",
+		    "" }, /* DEL in the key */
+		{ "Authorization: Basic aWQ6a2V5A===\r\n", CREDENTIAL_CONFLICT,
+		    "", "" },
 		{ "Authorization: Basic aWQ6a2UK\r\n", CREDENTIAL_CONFLICT, "",
 		    "" }, /* a newline at the end of the key */
 		/* Empty or unprintable X-API-Key: as if absent. */
@@ -739,7 +737,7 @@ credentials_are_what_the_protocol_says(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(table); i++)
+	for (i = 0; i < COUNT_OF(table); i++)
 		assert_credential(
 		    table[i].fields, table[i].kind, table[i].id, table[i].key);
 }
@@ -813,6 +811,8 @@ credentials_have_a_longest_length(void **state)
 	id[LTP_ID_MAX] = key[AUTH_KEY_MAX] = '\0';
 	put_basic(fields, LTP_ID_MAX, AUTH_KEY_MAX);
 	assert_credential(fields, CREDENTIAL_KEY, id, key);
+	put_basic(fields, LTP_ID_MAX, AUTH_KEY_MAX + 1);
+	assert_credential(fields, CREDENTIAL_CONFLICT, "", "");
 	put_basic(fields, LTP_ID_MAX, 3 * AUTH_KEY_MAX / 2);
 	assert_credential(fields, CREDENTIAL_CONFLICT, "", "");
 }
@@ -859,7 +859,7 @@ the_first_subprotocol_of_ltp_v0_is_chosen(void **state)
 		{ "ltp.v0.1", "ltp.v0.1" },
 		{ "ltp.v0.0", "ltp.v0.0" },
 		{ "chat, ltp.v0.2,ltp.v0.1", "ltp.v0.2" },
-		{ "\t, ,ltp.v0.123456789 ,", "ltp.v0.123456789" },
+		{ ", \t,\tltp.v0.123456789\t,", "ltp.v0.123456789" },
 		{ "ltp.v0.1234567890", NULL },
 		{ "ltp.v0.01, ltp.v0.1", "ltp.v0.1" },
 		{ "ltp.v0.00", NULL },
@@ -876,7 +876,7 @@ the_first_subprotocol_of_ltp_v0_is_chosen(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(table); i++) {
+	for (i = 0; i < COUNT_OF(table); i++) {
 		snprintf(fields, sizeof(fields),
 		    "Sec-WebSocket-Protocol: %s\r\n", table[i].offered);
 		assert_accept(fields, table[i].chosen);
@@ -917,7 +917,7 @@ refusals_carry_the_fields_that_go_with_them(void **state)
 	size_t i, len;
 
 	(void)state;
-	for (i = 0; i < COUNT(table); i++) {
+	for (i = 0; i < COUNT_OF(table); i++) {
 		len =
 		    upgrade_print_refusal(out, table[i].status, "the body", 17);
 		assert_true(len < sizeof(out));
@@ -1016,6 +1016,8 @@ origins_match_by_scheme_host_and_port(void **state)
 		{ ":*", ":1", false },
 		{ "http://:*", "http://:1", false },
 		{ "http://", "http://", false },
+		{ "://a", "://a", false },
+		{ "a:", "a:", false },
 		{ "http://*", "http://a.example", false },
 		{ "http://[::1]:*", "http://[::1]:3000", true },
 		{ "http://[::1]", "http://[::1]", true },
@@ -1031,7 +1033,7 @@ origins_match_by_scheme_host_and_port(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < COUNT(table); i++)
+	for (i = 0; i < COUNT_OF(table); i++)
 		if (upgrade_origin_matches(table[i].entry, table[i].origin) !=
 		    table[i].matches)
 			fail_msg("%s, %s", table[i].entry, table[i].origin);

@@ -2,15 +2,10 @@
  * utf8.c against a second opinion: a decoder written the slow way, from
  * RFC 3629's definition rather than from its table of byte ranges.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit.h"
 #include "utf8.h"
 
 #define CODEPOINTS 0x110000

@@ -4,12 +4,6 @@
  * piece lies in memory of just its size, so that a sanitizer sees any step
  * beyond it.  wslay is the second opinion.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +12,7 @@
 #include <wslay/wslay.h>
 #endif
 
+#include "unit.h"
 #include "ws.h"
 
 #define LIMIT  131072
@@ -315,7 +310,7 @@ each_length_encoding_works_at_its_edges(void **state)
 	(void)state;
 	while (payload.len < LIMIT)
 		bytes_add_byte(&payload, 'a' + payload.len % 23);
-	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+	for (i = 0; i < COUNT_OF(lengths); i++)
 		for (pieces = 1; pieces <= 2; pieces++) {
 			add_frame(
 			    &b, FIN | WS_OP_BINARY, payload.p, lengths[i]);
@@ -358,7 +353,7 @@ lengths_that_are_not_minimal_are_refused(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (i = 0; i < COUNT_OF(bad); i++) {
 		/* The mask is not there yet. */
 		add_header(
 		    &b, FIN | WS_OP_TEXT, MASKED, bad[i].width, bad[i].len);
@@ -502,7 +497,7 @@ code_is_legal(unsigned code)
 		1009, 1010, 1011, 1012, 1013, 1014 };
 	size_t i;
 
-	for (i = 0; i < sizeof(legal) / sizeof(legal[0]); i++)
+	for (i = 0; i < COUNT_OF(legal); i++)
 		if (code == legal[i])
 			return true;
 	return code >= 3000 && code <= 4999;
@@ -714,7 +709,7 @@ a_stream_cut_at_any_two_bytes_tells_the_same(void **state)
 	size_t s, i, j;
 
 	(void)state;
-	for (s = 0; s < sizeof(streams) / sizeof(streams[0]); s++) {
+	for (s = 0; s < COUNT_OF(streams); s++) {
 		streams[s](&b);
 		reader_init(&whole, STREAM_LIMIT, false);
 		feed_bytes(&whole, &b);
@@ -735,7 +730,7 @@ a_stream_fed_byte_by_byte_tells_the_same(void **state)
 	size_t s, i;
 
 	(void)state;
-	for (s = 0; s < sizeof(streams) / sizeof(streams[0]); s++) {
+	for (s = 0; s < COUNT_OF(streams); s++) {
 		streams[s](&b);
 		reader_init(&whole, STREAM_LIMIT, false);
 		reader_init(&r, STREAM_LIMIT, false);
@@ -806,7 +801,7 @@ bad_text_fails_at_the_byte_that_makes_it_bad(void **state)
 	size_t i, n;
 
 	(void)state;
-	for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
+	for (i = 0; i < COUNT_OF(vectors); i++)
 		for (n = 0; n <= vectors[i].bad; n++) {
 			/* A first fragment of n bytes, then a long frame. */
 			add_frame(&b, WS_OP_TEXT, vectors[i].text, n);
@@ -1043,7 +1038,7 @@ memory_grows_with_what_came_not_with_what_was_announced(void **state)
 	reader_init(&r, LIMIT, false);
 	feed_bytes(&r, &b);
 	assert_true(ws_memory(&r.ws) <= 512);
-	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+	for (i = 0; i < COUNT_OF(marks); i++) {
 		for (; sent < marks[i]; sent++)
 			feed(&r, "x", 1);
 		assert_true(ws_memory(&r.ws) <= 2 * sent + 1024);
@@ -1054,6 +1049,26 @@ memory_grows_with_what_came_not_with_what_was_announced(void **state)
 	assert_true(r.most <= LIMIT + 512);
 	feed(&r, "", 0);
 	assert_int_equal(ws_memory(&r.ws), 0);
+	reader_free(&r);
+	bytes_free(&b);
+}
+
+static void
+a_final_frame_takes_no_more_memory_than_it_needs(void **state)
+{
+	struct bytes b = { 0 };
+	struct reader r;
+	size_t i, before;
+
+	(void)state;
+	add_header(&b, FIN | WS_OP_BINARY, MASKED, 2, 300);
+	bytes_add(&b, test_mask, 4);
+	reader_init(&r, LIMIT, false);
+	feed_bytes(&r, &b);
+	before = ws_memory(&r.ws);
+	for (i = 0; i < 299; i++)
+		feed(&r, "x", 1);
+	assert_int_equal(ws_memory(&r.ws), before + 300);
 	reader_free(&r);
 	bytes_free(&b);
 }
@@ -1070,7 +1085,7 @@ memory_is_bounded_by_the_limit_whatever_the_fragmentation(void **state)
 
 	(void)state;
 	memset(payload, 'm', sizeof(payload));
-	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (i = 0; i < COUNT_OF(limits); i++)
 		for (size = 1; size <= 65536; size = size * 3 + 1) {
 			reader_init(&r, (uint32_t)limits[i], false);
 			add_frame(&b, WS_OP_TEXT, "", 0);
@@ -1148,7 +1163,7 @@ headers_that_are_written_are_read_again(void **state)
 	size_t i, n, masked;
 
 	(void)state;
-	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+	for (i = 0; i < COUNT_OF(lengths); i++)
 		for (masked = 0; masked <= 1; masked++) {
 			n = ws_header(head, WS_OP_BINARY, lengths[i],
 			    masked ? test_mask : NULL);
@@ -1207,15 +1222,14 @@ close_reasons_are_cut_at_a_character(void **state)
 	    "\x03\xe9"
 	    "bye",
 	    5);
-	assert_int_equal(ws_close_payload(out, WS_NORMAL, ""), 2);
 	assert_int_equal(ws_close_payload(out, WS_NORMAL, NULL), 2);
 	assert_int_equal(ws_close_payload(out, WS_NO_STATUS, "x"), 0);
-	memset(reason, 'r', sizeof(reason) - 1);
-	reason[sizeof(reason) - 1] = '\0';
-	reason[123] = '\0';
-	assert_int_equal(ws_close_payload(out, WS_POLICY, reason), 125);
-	reason[123] = 'r';
-	assert_int_equal(ws_close_payload(out, WS_POLICY, reason), 125);
+	for (n = 0; n < sizeof(reason); n++) {
+		memset(reason, 'r', n);
+		reason[n] = '\0';
+		assert_int_equal(ws_close_payload(out, WS_POLICY, reason),
+		    2 + (n < 123 ? n : 123));
+	}
 	for (pad = 119; pad <= 124; pad++) {
 		memset(reason, 'r', sizeof(reason) - 1);
 		memcpy(reason + pad, "\xf0\x9f\x98\x80", 4);
@@ -1583,6 +1597,8 @@ main(void)
 		    at_most_64_empty_fragments_may_follow_each_other),
 		cmocka_unit_test(
 		    memory_grows_with_what_came_not_with_what_was_announced),
+		cmocka_unit_test(
+		    a_final_frame_takes_no_more_memory_than_it_needs),
 		cmocka_unit_test(
 		    memory_is_bounded_by_the_limit_whatever_the_fragmentation),
 		cmocka_unit_test(
