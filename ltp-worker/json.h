@@ -52,8 +52,7 @@ void json_free(struct json *);
  * is visited before its own members are.
  */
 typedef void json_visit(unsigned depth, const struct str *parent,
-    const struct str *name, enum json_type, const struct str *value,
-    void *arg);
+    const struct str *name, enum json_type, const struct str *value, void *arg);
 
 /*
  * Scan len bytes of text; strings are decoded in place, so the text is
@@ -61,8 +60,8 @@ typedef void json_visit(unsigned depth, const struct str *parent,
  * is not acceptable (the visitor may have been called before that was seen)
  * or memory ran out.
  */
-enum json_type json_scan(struct json *, char *text, size_t len, json_visit *,
-    void *arg);
+enum json_type
+json_scan(struct json *, char *text, size_t len, json_visit *, void *arg);
 
 /*
  * A number's text as an integer: no fraction, no exponent, no "-0", in the

@@ -41,7 +41,7 @@ login_first(const struct login_desk *desk, bool sent)
 {
 	struct login *l;
 
-	TAILQ_FOREACH (l, &desk->pending, entry) {
+	TAILQ_FOREACH(l, &desk->pending, entry) {
 		if (l->sent == sent)
 			return l;
 	}
@@ -141,7 +141,7 @@ login_reply(struct worker *w, struct chan *ch, struct msg *m)
 		chan_reject(ch, "answers nonsense");
 		return;
 	}
-	TAILQ_FOREACH (l, &w->logins.pending, entry) {
+	TAILQ_FOREACH(l, &w->logins.pending, entry) {
 		if (l->serial == r.serial)
 			break;
 	}
@@ -206,7 +206,7 @@ login_set_auth(struct worker *w, int fd)
 	if (desk->auth != NULL)
 		login_auth_gone(desk->auth, CHAN_EOF, w);
 	desk->auth = ch;
-	TAILQ_FOREACH (l, &desk->pending, entry) {
+	TAILQ_FOREACH(l, &desk->pending, entry) {
 		if (!l->sent)
 			login_send(desk, l);
 	}

@@ -32,8 +32,8 @@ enum direction direction_parse(const char *p, unsigned long len);
 #define ROUTE_SECTOR_MAX 64
 
 /* The suggested sector, NUL-terminated.  Returns out. */
-char *route_sector(char out[ROUTE_SECTOR_MAX], enum conf_dialect,
-    const struct orientation *);
+char *route_sector(
+    char out[ROUTE_SECTOR_MAX], enum conf_dialect, const struct orientation *);
 const char *route_reason(const struct orientation *);
 
 #endif /* ROUTE_H */

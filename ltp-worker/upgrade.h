@@ -21,8 +21,8 @@ struct upgrade;
 
 enum upgrade_state {
 	UPGRADE_MORE = 0, /* not complete yet */
-	UPGRADE_DONE,	  /* a good upgrade request */
-	UPGRADE_BAD,	  /* refuse it: upgrade_status(), upgrade_reason() */
+	UPGRADE_DONE, /* a good upgrade request */
+	UPGRADE_BAD, /* refuse it: upgrade_status(), upgrade_reason() */
 };
 
 /* NULL with errno. */
@@ -36,8 +36,8 @@ void upgrade_free(struct upgrade *);
  * request that is complete but no good is found bad at once; a bad byte does
  * not wait for the end of the request.
  */
-enum upgrade_state upgrade_input(struct upgrade *, const uint8_t *, size_t len,
-    size_t *used);
+enum upgrade_state
+upgrade_input(struct upgrade *, const uint8_t *, size_t len, size_t *used);
 
 /*
  * After UPGRADE_BAD: 400, 405, 426 or 431, and what is wrong, a static text
@@ -53,7 +53,7 @@ const char *upgrade_forwarded_for(const struct upgrade *);
 
 enum credential_kind {
 	CREDENTIAL_NONE = 0,
-	CREDENTIAL_KEY,	     /* key; id too when it came by Basic */
+	CREDENTIAL_KEY, /* key; id too when it came by Basic */
 	CREDENTIAL_CONFLICT, /* two that disagree, or one that cannot be a
 				key: refuse as invalid */
 };
@@ -73,8 +73,8 @@ void upgrade_credential(const struct upgrade *, struct credential *out);
  * The 101 response: Sec-WebSocket-Accept, and the first ltp.v0.N that was
  * offered as subprotocol.  Returns its length.
  */
-size_t upgrade_print_accept(const struct upgrade *,
-    char out[UPGRADE_RESPONSE_MAX]);
+size_t
+upgrade_print_accept(const struct upgrade *, char out[UPGRADE_RESPONSE_MAX]);
 /*
  * Any other response: status, the fields that go with it (Allow for 405,
  * Sec-WebSocket-Version and Upgrade for 426, Retry-After for 429 and 503

@@ -116,7 +116,7 @@ worker_sweep(int fd, short what, void *arg)
 	(void)what;
 	worker_wake(w);
 	ttl = w->settings->node.idle_ttl_ms;
-	TAILQ_FOREACH_SAFE (c, &w->clients, all, next) {
+	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
 		if (c->state == CLIENT_OPEN && c->timed_on == TIMED_NONE &&
 		    monotime_diff_ms(w->now, c->seen) >= ttl)
 			client_idle(c);
@@ -195,7 +195,7 @@ worker_conf_commit(struct worker *w)
 	settings_free(w->settings);
 	w->settings = w->next;
 	w->next = NULL;
-	TAILQ_FOREACH (c, &w->clients, all)
+	TAILQ_FOREACH(c, &w->clients, all)
 		c->ws.max_message = w->settings->node.max_message_bytes;
 	if (first)
 		worker_start(w);
@@ -286,7 +286,7 @@ worker_list_sessions(struct worker *w, struct msg *m)
 	memset(&page, 0, sizeof(page));
 	page.request = get.request;
 	wire_out_init(&out, buf, sizeof(buf));
-	TAILQ_FOREACH (c, &w->clients, all) {
+	TAILQ_FOREACH(c, &w->clients, all) {
 		if (c->id <= get.after || c->session == NULL)
 			continue;
 		if (page.count == WORKER_PAGE_MAX ||
@@ -324,7 +324,7 @@ worker_kill_session(struct worker *w, struct msg *m)
 
 	memcpy(&kill, m->data, sizeof(kill));
 	answer.request = kill.request;
-	TAILQ_FOREACH (c, &w->clients, all) {
+	TAILQ_FOREACH(c, &w->clients, all) {
 		if (worker_is_session(c, id, m->len - sizeof(kill)))
 			break;
 	}
@@ -379,7 +379,7 @@ worker_drain(struct worker *w, struct msg *m)
 		log_warn("sandbox: %s", why);
 	if (TAILQ_EMPTY(&w->clients))
 		worker_leave(w);
-	TAILQ_FOREACH_SAFE (c, &w->clients, all, next)
+	TAILQ_FOREACH_SAFE(c, &w->clients, all, next)
 		client_shutdown(c);
 }
 

@@ -32,21 +32,21 @@ enum ws_code {
 	WS_TRY_LATER = 1013,
 };
 
-#define WS_CONTROL_MAX	   125	/* bytes of a control frame's payload */
-#define WS_HEADER_MAX	   14
+#define WS_CONTROL_MAX     125 /* bytes of a control frame's payload */
+#define WS_HEADER_MAX      14
 #define WS_FRAGMENTS_MAX   1024 /* continuation frames of one message */
-#define WS_EMPTY_FRAGS_MAX 64	/* of them empty, in a row */
+#define WS_EMPTY_FRAGS_MAX 64 /* of them empty, in a row */
 
 enum ws_event {
 	WS_MORE = 0, /* all input is used up */
-	WS_BEGIN,    /* the header of a message's first frame: opcode is set;
+	WS_BEGIN, /* the header of a message's first frame: opcode is set;
 			its size is checked by the next call */
-	WS_MESSAGE,  /* a whole text or binary message: opcode, data, len */
-	WS_PING,     /* data, len */
-	WS_PONG,     /* data, len */
-	WS_CLOSE,    /* code (WS_NO_STATUS when there was none), data, len
+	WS_MESSAGE, /* a whole text or binary message: opcode, data, len */
+	WS_PING, /* data, len */
+	WS_PONG, /* data, len */
+	WS_CLOSE, /* code (WS_NO_STATUS when there was none), data, len
 			(the reason) */
-	WS_FAIL,     /* close with code and reason; input is of no more use */
+	WS_FAIL, /* close with code and reason; input is of no more use */
 };
 
 struct ws_frame {
@@ -61,8 +61,8 @@ struct ws_partial; /* what is kept of incomplete input, private */
 
 struct ws {
 	struct ws_partial *partial; /* NULL at a message's boundary */
-	uint32_t max_message;	    /* bytes of a message, may be changed */
-	bool client;		    /* we are the client: frames come
+	uint32_t max_message; /* bytes of a message, may be changed */
+	bool client; /* we are the client: frames come
 				       unmasked */
 };
 
@@ -80,8 +80,8 @@ size_t ws_memory(const struct ws *);
  * is seen), 1008 "too many fragments", 1009 "message too large" (known from
  * headers, before payload is stored), 1011 (no memory).
  */
-enum ws_event ws_next(struct ws *, uint8_t **in, size_t *len,
-    struct ws_frame *);
+enum ws_event
+ws_next(struct ws *, uint8_t **in, size_t *len, struct ws_frame *);
 
 /*
  * Write a header for a final frame of len payload bytes.  mask is NULL for a
@@ -95,7 +95,7 @@ void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase);
  * The payload of a close frame; the reason is cut at a character boundary.
  * Returns its length.
  */
-size_t ws_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code,
-    const char *reason);
+size_t ws_close_payload(
+    uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason);
 
 #endif /* WS_H */

@@ -177,6 +177,7 @@ conf_keep_restart_only(struct conf *next, const struct conf *old)
 {
 	const struct conf_origin *was, *is;
 	const struct keyword *k;
+	bool plain;
 	char *value;
 
 	for (k = keywords; k < keywords + keyword_count; k++) {
@@ -188,7 +189,7 @@ conf_keep_restart_only(struct conf *next, const struct conf *old)
 			log_warn("conf: %s", k->name);
 			continue;
 		}
-		value = value_print(k, old);
+		value = shown_value(old, k, &plain);
 		if (was->source != SOURCE_DEFAULT ||
 		    is->source != SOURCE_DEFAULT)
 			log_warnx("conf: a change of %s takes a restart, it "

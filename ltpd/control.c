@@ -36,9 +36,8 @@
 #define CONTROL_GROUPS_MAX  128
 
 /* One ltpctl. */
-struct operator
-{
-	TAILQ_ENTRY(operator) entry;
+struct caller {
+	TAILQ_ENTRY(caller) entry;
 	struct control *control;
 	struct chan *ch;
 	uid_t uid;
@@ -61,12 +60,12 @@ struct control {
 	int fd;
 	int spare; /* closed to refuse a client when descriptors run out */
 	struct event *readable;
-	TAILQ_HEAD(, operator) operators;
+	TAILQ_HEAD(, caller) callers;
 	unsigned count;
 	uint32_t last_request;
 };
 
-static void operator_next_page(struct operator*);
+static void caller_next_page(struct caller *);
 
 /* ---- the socket ---- */
 
@@ -158,7 +157,7 @@ control_open(const char *path, const char *group, char error[CONTROL_ERROR_MAX])
 	}
 	c->fd = -1;
 	c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	TAILQ_INIT(&c->operators);
+	TAILQ_INIT(&c->callers);
 	if (strlcpy(sun.sun_path, path, sizeof(sun.sun_path)) >=
 	    sizeof(sun.sun_path)) {
 		snprintf(error, CONTROL_ERROR_MAX,
@@ -192,14 +191,15 @@ fail:
 	return NULL;
 }
 
-/* ---- operators ---- */
+/* ---- callers ---- */
 
-static void operator_free(struct operator* o)
+static void
+caller_free(struct caller *o)
 {
 	struct control *c = o->control;
 
 	reload_forget(c->parent, o);
-	TAILQ_REMOVE(&c->operators, o, entry);
+	TAILQ_REMOVE(&c->callers, o, entry);
 	c->count--;
 	chan_free(o->ch);
 	free(o);
@@ -208,13 +208,13 @@ static void operator_free(struct operator* o)
 void
 control_free(struct control *c)
 {
-	struct operator* o;
+	struct caller *o;
 
 	if (c == NULL)
 		return;
-	while ((o = TAILQ_FIRST(&c->operators)) != NULL) {
+	while ((o = TAILQ_FIRST(&c->callers)) != NULL) {
 		chan_flush(o->ch, 0);
-		operator_free(o);
+		caller_free(o);
 	}
 	if (c->readable != NULL)
 		event_free(c->readable);
@@ -229,7 +229,7 @@ control_free(struct control *c)
 
 /* Ends the answer to a request; the operator may ask again. */
 static void
-operator_end(struct operator* o, const char *error)
+caller_end(struct caller *o, const char *error)
 {
 	struct msg_ctl_end m = { .failed = error != NULL };
 	const char *text = error == NULL ? "" : error;
@@ -239,7 +239,8 @@ operator_end(struct operator* o, const char *error)
 	chan_send(o->ch, MSG_CTL_END, &m, sizeof(m), text, strnlen(text, 1024));
 }
 
-static uint32_t operator_new_request(struct operator* o)
+static uint32_t
+caller_new_request(struct caller *o)
 {
 	if (++o->control->last_request == 0)
 		o->control->last_request = 1;
@@ -247,7 +248,7 @@ static uint32_t operator_new_request(struct operator* o)
 }
 
 static void
-operator_hello(struct operator* o, struct msg *m)
+caller_hello(struct caller *o, struct msg *m)
 {
 	struct msg_ctl_hello theirs, ours = { .version = CTL_VERSION };
 
@@ -260,7 +261,8 @@ operator_hello(struct operator* o, struct msg *m)
 
 /* ---- show ---- */
 
-static void show_summary(struct operator* o)
+static void
+show_summary(struct caller *o)
 {
 	struct parent *p = o->control->parent;
 	struct msg_ctl_summary m;
@@ -284,10 +286,11 @@ static void show_summary(struct operator* o)
 	chan_send(o->ch, MSG_CTL_SUMMARY, &m, sizeof(m), tail, out.len);
 	for (i = 0; (text = listener_text(p->listener, i)) != NULL; i++)
 		chan_send(o->ch, MSG_CTL_LISTENER, text, strlen(text), NULL, 0);
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
-static void show_processes(struct operator* o)
+static void
+show_processes(struct caller *o)
 {
 	struct pool *pool = o->control->parent->pool;
 	struct msg_process m;
@@ -300,28 +303,30 @@ static void show_processes(struct operator* o)
 		m.last = i + 1 == pool->count;
 		chan_send(o->ch, MSG_CTL_PROCESS, &m, sizeof(m), NULL, 0);
 	}
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
-static void show_sessions(struct operator* o)
+static void
+show_sessions(struct caller *o)
 {
 	o->listing = true;
 	o->worker = 0;
 	o->after = 0;
-	operator_next_page(o);
+	caller_next_page(o);
 }
 
-static void show_keys(struct operator* o)
+static void
+show_keys(struct caller *o)
 {
 	const struct keyset *keys = o->control->parent->keys;
 	struct msg_ctl_key m;
 	const struct key *k;
 
 	if (keys == NULL) {
-		operator_end(o, NULL);
+		caller_end(o, NULL);
 		return;
 	}
-	TAILQ_FOREACH (k, &keys->keys, entry) {
+	TAILQ_FOREACH(k, &keys->keys, entry) {
 		memset(&m, 0, sizeof(m));
 		memcpy(m.digest_prefix, k->digest, sizeof(m.digest_prefix));
 		m.source = k->source;
@@ -329,17 +334,17 @@ static void show_keys(struct operator* o)
 		m.id_len = strlen(k->id);
 		if (chan_send(o->ch, MSG_CTL_KEY, &m, sizeof(m), k->id,
 			m.id_len) == -1) {
-			operator_end(o, "more keys than can be shown");
+			caller_end(o, "more keys than can be shown");
 			return;
 		}
 	}
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
 static void
 show_setting(const char *name, const char *value, const char *origin, void *arg)
 {
-	struct operator* o = arg;
+	struct caller *o = arg;
 	struct msg_ctl_config m;
 	char buf[MSG_MAX_PAYLOAD];
 	struct wire_out out;
@@ -357,16 +362,17 @@ show_setting(const char *name, const char *value, const char *origin, void *arg)
 		chan_send(o->ch, MSG_CTL_CONFIG, &m, sizeof(m), buf, out.len);
 }
 
-static void show_config(struct operator* o)
+static void
+show_config(struct caller *o)
 {
 	conf_each(o->control->parent->conf, show_setting, o);
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
 static void
-operator_show(struct operator* o, struct msg *m)
+caller_show(struct caller *o, struct msg *m)
 {
-	static void (*const show[SHOW__MAX])(struct operator*) = {
+	static void (*const show[SHOW__MAX])(struct caller *) = {
 		[SHOW_SUMMARY] = show_summary,
 		[SHOW_PROCESSES] = show_processes,
 		[SHOW_SESSIONS] = show_sessions,
@@ -377,7 +383,7 @@ operator_show(struct operator* o, struct msg *m)
 
 	memcpy(&what, m->data, sizeof(what));
 	if (what.what == SHOW_NONE || what.what >= SHOW__MAX)
-		operator_end(o, "there is nothing of that kind to show");
+		caller_end(o, "there is nothing of that kind to show");
 	else
 		show[what.what](o);
 }
@@ -385,7 +391,8 @@ operator_show(struct operator* o, struct msg *m)
 /* ---- what takes time ---- */
 
 /* Ask the next worker that is there for a page of sessions, or end. */
-static void operator_next_page(struct operator* o)
+static void
+caller_next_page(struct caller *o)
 {
 	struct pool *pool = o->control->parent->pool;
 	struct msg_sessions_get m;
@@ -396,20 +403,21 @@ static void operator_next_page(struct operator* o)
 		if (c->state != CHILD_READY && c->state != CHILD_DRAINING)
 			continue;
 		memset(&m, 0, sizeof(m));
-		m.request = operator_new_request(o);
+		m.request = caller_new_request(o);
 		m.after = o->after;
 		if (chan_send(
 			c->ch, MSG_SESSIONS_GET, &m, sizeof(m), NULL, 0) == 0)
 			return;
 	}
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
-static struct operator* control_find(struct control *c, uint32_t request)
+static struct caller *
+control_find(struct control *c, uint32_t request)
 {
-	struct operator* o;
+	struct caller *o;
 
-	TAILQ_FOREACH (o, &c->operators, entry) {
+	TAILQ_FOREACH(o, &c->callers, entry) {
 		if (request != 0 && o->request == request)
 			return o;
 	}
@@ -439,7 +447,7 @@ bool
 control_sessions_page(struct control *c, struct child *child, struct msg *m)
 {
 	struct msg_sessions_page page;
-	struct operator* o;
+	struct caller *o;
 	uint64_t last;
 
 	memcpy(&page, m->data, sizeof(page));
@@ -465,18 +473,18 @@ control_sessions_page(struct control *c, struct child *child, struct msg *m)
 		o->after = 0;
 	}
 	if (chan_queued(o->ch) == 0)
-		operator_next_page(o);
+		caller_next_page(o);
 	return true;
 }
 
 static void
-operator_disconnect(struct operator* o, struct msg *m)
+caller_disconnect(struct caller *o, struct msg *m)
 {
 	struct pool *pool = o->control->parent->pool;
 	struct msg_session_kill kill;
 	size_t i;
 
-	kill.request = operator_new_request(o);
+	kill.request = caller_new_request(o);
 	o->asked = 0;
 	o->found = false;
 	for (i = 0; i < pool->nworkers; i++) {
@@ -486,23 +494,23 @@ operator_disconnect(struct operator* o, struct msg *m)
 			o->asked |= UINT64_C(1) << i;
 	}
 	if (o->asked == 0)
-		operator_end(o, "no worker is ready");
+		caller_end(o, "no worker is ready");
 }
 
 static void
-operator_kill_answered(struct operator* o, unsigned slot, bool found)
+caller_kill_answered(struct caller *o, unsigned slot, bool found)
 {
 	o->asked &= ~(UINT64_C(1) << slot);
 	o->found |= found;
 	if (o->asked == 0)
-		operator_end(o, o->found ? NULL : "no such session");
+		caller_end(o, o->found ? NULL : "no such session");
 }
 
 bool
 control_session_killed(struct control *c, struct child *child, struct msg *m)
 {
 	struct msg_session_killed answer;
-	struct operator* o;
+	struct caller *o;
 
 	memcpy(&answer, m->data, sizeof(answer));
 	if (answer.request == 0 || answer.request > c->last_request)
@@ -512,64 +520,66 @@ control_session_killed(struct control *c, struct child *child, struct msg *m)
 		return true;
 	if ((o->asked & (UINT64_C(1) << child->slot)) == 0)
 		return false;
-	operator_kill_answered(o, child->slot, answer.found != 0);
+	caller_kill_answered(o, child->slot, answer.found != 0);
 	return true;
 }
 
 void
 control_child_gone(struct control *c, struct child *child)
 {
-	struct operator* o, *next;
+	struct caller *o, *next;
 
-	TAILQ_FOREACH_SAFE (o, &c->operators, entry, next) {
+	TAILQ_FOREACH_SAFE(o, &c->callers, entry, next) {
 		if (o->listing && o->request != 0 && o->worker == child->slot) {
 			o->worker++;
 			o->after = 0;
-			operator_next_page(o);
+			caller_next_page(o);
 		} else if ((o->asked & (UINT64_C(1) << child->slot)) != 0) {
-			operator_kill_answered(o, child->slot, false);
+			caller_kill_answered(o, child->slot, false);
 		}
 	}
 }
 
 static void
-operator_reloaded(const char *error, void *arg)
+caller_reloaded(const char *error, void *arg)
 {
-	operator_end(arg, error);
-}
-
-static void operator_reload(struct operator* o)
-{
-	char error[RELOAD_ERROR_MAX];
-
-	if (reload_start(o->control->parent, operator_reloaded, o, error) == -1)
-		operator_end(o, error);
+	caller_end(arg, error);
 }
 
 static void
-operator_log(struct operator* o, struct msg *m)
+caller_reload(struct caller *o)
+{
+	char error[RELOAD_ERROR_MAX];
+
+	if (reload_start(o->control->parent, caller_reloaded, o, error) == -1)
+		caller_end(o, error);
+}
+
+static void
+caller_log(struct caller *o, struct msg *m)
 {
 	struct parent *p = o->control->parent;
 	struct msg_ctl_log what;
 
 	memcpy(&what, m->data, sizeof(what));
 	parent_log_level(p, what.verbose ? LEVEL_DEBUG : p->conf->log_level);
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 }
 
-static void operator_stop(struct operator* o)
+static void
+caller_stop(struct caller *o)
 {
 	log_info("control: stop asked for by uid %u", (unsigned)o->uid);
-	operator_end(o, NULL);
+	caller_end(o, NULL);
 	parent_stop(o->control->parent);
 }
 
 /* ---- dispatch ---- */
 
 static void
-control_dispatch_operator(struct chan *ch, struct msg *m, void *arg)
+control_dispatch_caller(struct chan *ch, struct msg *m, void *arg)
 {
-	struct operator* o = arg;
+	struct caller *o = arg;
 
 	if (m->type != MSG_CTL_HELLO && !o->greeted) {
 		chan_reject(ch, "no hello first");
@@ -581,22 +591,22 @@ control_dispatch_operator(struct chan *ch, struct msg *m, void *arg)
 	}
 	switch (m->type) {
 	case MSG_CTL_HELLO:
-		operator_hello(o, m);
+		caller_hello(o, m);
 		break;
 	case MSG_CTL_SHOW:
-		operator_show(o, m);
+		caller_show(o, m);
 		break;
 	case MSG_CTL_RELOAD:
-		operator_reload(o);
+		caller_reload(o);
 		break;
 	case MSG_CTL_LOG:
-		operator_log(o, m);
+		caller_log(o, m);
 		break;
 	case MSG_CTL_DISCONNECT:
-		operator_disconnect(o, m);
+		caller_disconnect(o, m);
 		break;
 	case MSG_CTL_STOP:
-		operator_stop(o);
+		caller_stop(o);
 		break;
 	default:
 		chan_reject(ch, "not a message of ltpctl");
@@ -604,30 +614,30 @@ control_dispatch_operator(struct chan *ch, struct msg *m, void *arg)
 }
 
 static void
-operator_gone(struct chan *ch, enum chan_end end, void *arg)
+caller_gone(struct chan *ch, enum chan_end end, void *arg)
 {
-	struct operator* o = arg;
+	struct caller *o = arg;
 
 	if (end == CHAN_VIOLATION)
 		log_warnx("control: uid %u: %s", (unsigned)o->uid,
 		    chan_violation(ch));
-	operator_free(o);
+	caller_free(o);
 }
 
 static void
-operator_writable(struct chan *ch, void *arg)
+caller_writable(struct chan *ch, void *arg)
 {
-	struct operator* o = arg;
+	struct caller *o = arg;
 
 	(void)ch;
 	if (o->listing && o->request == 0)
-		operator_next_page(o);
+		caller_next_page(o);
 }
 
-static const struct chan_ops operator_chan_ops = {
-	.message = control_dispatch_operator,
-	.gone = operator_gone,
-	.writable = operator_writable,
+static const struct chan_ops caller_chan_ops = {
+	.message = control_dispatch_caller,
+	.gone = caller_gone,
+	.writable = caller_writable,
 };
 
 /* ---- accepting ---- */
@@ -673,7 +683,7 @@ static void
 control_accept(int lfd, short what, void *arg)
 {
 	struct control *c = arg;
-	struct operator* o;
+	struct caller *o;
 	uid_t uid;
 	gid_t gid;
 	int fd;
@@ -700,13 +710,13 @@ control_accept(int lfd, short what, void *arg)
 	o->control = c;
 	o->uid = uid;
 	o->ch = chan_new(
-	    c->parent->base, fd, ROLE_PARENT, ROLE_CTL, &operator_chan_ops, o);
+	    c->parent->base, fd, ROLE_PARENT, ROLE_CTL, &caller_chan_ops, o);
 	if (o->ch == NULL) {
 		close(fd);
 		free(o);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&c->operators, o, entry);
+	TAILQ_INSERT_TAIL(&c->callers, o, entry);
 	c->count++;
 }
 

@@ -125,7 +125,7 @@ keyset_copy(const struct keyset *from)
 	set = keyset_new();
 	if (set == NULL)
 		return NULL;
-	TAILQ_FOREACH (k, &from->keys, entry) {
+	TAILQ_FOREACH(k, &from->keys, entry) {
 		if (keyset_add_copy(set, k) == -1) {
 			keyset_free(set);
 			return NULL;
@@ -162,7 +162,7 @@ keyset_sort(
 	sorted = reallocarray(NULL, set->count + 1, sizeof(*sorted));
 	if (sorted == NULL)
 		return NULL;
-	TAILQ_FOREACH (k, &set->keys, entry)
+	TAILQ_FOREACH(k, &set->keys, entry)
 		sorted[i++] = k;
 	qsort(sorted, set->count, sizeof(*sorted), compare);
 	return sorted;
@@ -403,7 +403,7 @@ keyset_add_missing(struct keyset *set, const struct keyset *base)
 	sorted = keyset_sort(set, compare_ids);
 	if (sorted == NULL)
 		return -1;
-	TAILQ_FOREACH (k, &base->keys, entry) {
+	TAILQ_FOREACH(k, &base->keys, entry) {
 		if (bsearch(&k, sorted, count, sizeof(*sorted), compare_ids) !=
 		    NULL)
 			continue;

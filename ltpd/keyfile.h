@@ -40,8 +40,8 @@ struct keyset *keyset_copy(const struct keyset *);
  * "id:key,id2:key2" into a set.  NULL with a text in error that names no
  * key: empty ids or keys, a duplicate id, two ids with one key.
  */
-struct keyset *keyset_parse(const char *text, enum key_source,
-    char error[KEYFILE_ERROR_MAX]);
+struct keyset *
+keyset_parse(const char *text, enum key_source, char error[KEYFILE_ERROR_MAX]);
 
 /*
  * Read a key file.  Checked on the open descriptor: regular, at most 1 MiB,

@@ -459,8 +459,8 @@ pool_describe_parent(const struct parent *p, struct msg_process *out)
 }
 
 static void
-pool_describe_child(const struct parent *p, const struct child *c,
-    struct msg_process *out)
+pool_describe_child(
+    const struct parent *p, const struct child *c, struct msg_process *out)
 {
 	out->role = c->role;
 	out->slot = c->slot;
@@ -478,16 +478,16 @@ pool_describe_child(const struct parent *p, const struct child *c,
 		procinfo_read(c->pid, c->proc, c->nproc, out);
 	}
 	if (c->role == ROLE_WORKER) {
-		out->connections = shared_held(p->shared, SHARED_CONNS,
-		    c->slot);
-		out->sessions = shared_held(p->shared, SHARED_SESSIONS,
-		    c->slot);
+		out->connections =
+		    shared_held(p->shared, SHARED_CONNS, c->slot);
+		out->sessions =
+		    shared_held(p->shared, SHARED_SESSIONS, c->slot);
 	}
 }
 
 void
-pool_describe(const struct parent *p, const struct child *c,
-    struct msg_process *out)
+pool_describe(
+    const struct parent *p, const struct child *c, struct msg_process *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (c == NULL)

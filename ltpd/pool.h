@@ -77,7 +77,7 @@ void pool_dismiss(struct pool *);
 size_t pool_running(const struct pool *, unsigned roles);
 
 /* What is known of a child (NULL: of ourselves), for ltpctl and metrics. */
-void pool_describe(const struct parent *, const struct child *,
-    struct msg_process *);
+void pool_describe(
+    const struct parent *, const struct child *, struct msg_process *);
 
 #endif /* POOL_H */

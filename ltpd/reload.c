@@ -87,7 +87,7 @@ reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
 
 	if (keys == NULL)
 		return 0;
-	TAILQ_FOREACH (k, &keys->keys, entry) {
+	TAILQ_FOREACH(k, &keys->keys, entry) {
 		memset(&m, 0, sizeof(m));
 		memcpy(m.digest, k->digest, sizeof(m.digest));
 		m.id_len = strlen(k->id);

@@ -10,6 +10,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+pytest.register_assert_rewrite("node")
+
 import node as harness  # noqa: E402
 
 ARTIFACTS = pathlib.Path(os.environ.get(

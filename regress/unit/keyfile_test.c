@@ -115,7 +115,7 @@ find(const struct keyset *set, const char *id)
 {
 	const struct key *k;
 
-	TAILQ_FOREACH (k, &set->keys, entry) {
+	TAILQ_FOREACH(k, &set->keys, entry) {
 		if (strcmp(k->id, id) == 0)
 			return k;
 	}
