@@ -354,15 +354,12 @@ upgrade_value_part(struct upgrade *u, const char *p, size_t len)
 	return upgrade_keep(u, u->field, p, len);
 }
 
-static int
-upgrade_head_end(struct upgrade *u, bool get, unsigned major, unsigned minor)
+static void
+upgrade_head_end(struct upgrade *u)
 {
 	if (u->in_value)
 		upgrade_value_end(u);
 	u->complete = true;
-	u->get = get;
-	u->http_1_1 = major == 1 && minor == 1;
-	return 0;
 }
 
 /* ---- http-parser ---- */
@@ -388,8 +385,12 @@ parser_on_value(struct http_parser *hp, const char *p, size_t len)
 static int
 parser_on_complete(struct http_parser *hp)
 {
-	return upgrade_head_end(
-	    hp->data, hp->method == HTTP_GET, hp->http_major, hp->http_minor);
+	struct upgrade *u = hp->data;
+
+	u->get = hp->method == HTTP_GET;
+	u->http_1_1 = hp->http_major == 1 && hp->http_minor == 1;
+	upgrade_head_end(u);
+	return 0;
 }
 
 static const struct http_parser_settings parser_settings = {
@@ -409,28 +410,31 @@ parser_start(struct upgrade *u)
 static int
 parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 {
+	const char *p = (const char *)in, *reason;
 	size_t n;
 
 	if (len == 0) /* would mean the end of the stream */
 		return 0;
-	n = http_parser_execute(
-	    &u->parser, &parser_settings, (const char *)in, len);
+	n = http_parser_execute(&u->parser, &parser_settings, p, len);
 	if (u->state == UPGRADE_BAD)
 		return -1;
 	switch (HTTP_PARSER_ERRNO(&u->parser)) {
 	case HPE_OK:
 		if (n == len)
 			return 0;
+		reason = "bad header";
 		break;
 	case HPE_INVALID_CONTENT_LENGTH:
-		return upgrade_bad(u, 400, "bad Content-Length header");
+		reason = "bad Content-Length header";
+		break;
 	case HPE_UNEXPECTED_CONTENT_LENGTH:
-		return upgrade_bad(u, 400, value_rules[VALUE_LENGTH].twice);
+		reason = value_rules[VALUE_LENGTH].twice;
+		break;
 	default:
+		reason = u->in_headers ? "bad header" : "bad request line";
 		break;
 	}
-	return upgrade_bad(
-	    u, 400, u->in_headers ? "bad header" : "bad request line");
+	return upgrade_bad(u, 400, reason);
 }
 
 /* ---- is it the request that we want? ---- */
@@ -582,7 +586,7 @@ target_legal(const struct text *target)
 		"wss://" };
 	const char *p = target->p;
 	struct slice host;
-	size_t i, len;
+	size_t i, n;
 	int port;
 
 	if (p == NULL || strchr(p, '#') != NULL)
@@ -590,12 +594,14 @@ target_legal(const struct text *target)
 	if (*p == '/')
 		return true;
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-		len = strlen(bases[i]);
-		if (strncasecmp(p, bases[i], len) == 0)
-			return host_parse(
-			    p + len, strcspn(p + len, "/?"), &host, &port);
+		n = strlen(bases[i]);
+		if (strncasecmp(p, bases[i], n) == 0)
+			break;
 	}
-	return false;
+	if (i == sizeof(bases) / sizeof(bases[0]))
+		return false;
+	p += n;
+	return host_parse(p, strcspn(p, "/?"), &host, &port);
 }
 
 static bool
@@ -934,7 +940,7 @@ refusal_find(unsigned status)
 
 size_t
 upgrade_print_refusal(char out[UPGRADE_RESPONSE_MAX], unsigned status,
-    const char *body, unsigned retry_after)
+    const char *body, unsigned after)
 {
 	const struct refusal *r = refusal_find(status);
 	size_t len = strnlen(body, UPGRADE_BODY_MAX);
@@ -942,8 +948,7 @@ upgrade_print_refusal(char out[UPGRADE_RESPONSE_MAX], unsigned status,
 	int n;
 
 	if (r->retry)
-		snprintf(
-		    retry, sizeof(retry), "Retry-After: %u\r\n", retry_after);
+		snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", after);
 	n = snprintf(out, UPGRADE_RESPONSE_MAX,
 	    "HTTP/1.1 %u %s\r\n"
 	    "%s%s"

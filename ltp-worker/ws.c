@@ -17,6 +17,7 @@
 #define WS_RESERVED 0x70
 #define WS_OPCODE   0x0f
 #define WS_CONTROL  0x08 /* of the opcode */
+
 /* Second byte. */
 #define WS_MASKED     0x80
 #define WS_LENGTH     0x7f
@@ -103,6 +104,18 @@ ws_fail(struct ws *ws, struct ws_frame *f, uint16_t code, const char *reason)
 	ws_clear(ws);
 	*f = (struct ws_frame){ .code = code, .reason = reason };
 	return WS_FAIL;
+}
+
+static enum ws_event
+ws_fail_text(struct ws *ws, struct ws_frame *f)
+{
+	return ws_fail(ws, f, WS_INVALID_DATA, "invalid UTF-8");
+}
+
+static enum ws_event
+ws_fail_memory(struct ws *ws, struct ws_frame *f)
+{
+	return ws_fail(ws, f, WS_INTERNAL_ERROR, "out of memory");
 }
 
 static bool
@@ -222,7 +235,7 @@ ws_control(struct ws *ws, struct ws_frame *f, enum ws_opcode opcode,
 		f->data += WS_CODE_SIZE;
 		f->len -= WS_CODE_SIZE;
 		if (!utf8_check(&utf8, f->data, f->len) || utf8 != 0)
-			return ws_fail(ws, f, WS_INVALID_DATA, "invalid UTF-8");
+			return ws_fail_text(ws, f);
 	}
 	f->code = code;
 	return WS_CLOSE;
@@ -266,7 +279,7 @@ ws_next_whole(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 	ws->partial = NULL;
 	if (h.opcode == WS_OP_TEXT &&
 	    (!utf8_check(&utf8, data, h.len) || utf8 != 0))
-		return ws_fail(ws, f, WS_INVALID_DATA, "invalid UTF-8");
+		return ws_fail_text(ws, f);
 	*f =
 	    (struct ws_frame){ .opcode = h.opcode, .data = data, .len = h.len };
 	return WS_MESSAGE;
@@ -329,7 +342,7 @@ ws_end_frame(struct ws *ws, struct ws_frame *f)
 	if (!p->frame.fin)
 		return WS_MORE;
 	if (p->opcode == WS_OP_TEXT && p->utf8 != 0)
-		return ws_fail(ws, f, WS_INVALID_DATA, "invalid UTF-8");
+		return ws_fail_text(ws, f);
 	p->phase = WS_PHASE_DONE;
 	*f = (struct ws_frame){ .opcode = p->opcode,
 		.len = p->len,
@@ -429,10 +442,9 @@ ws_take_payload(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 		memcpy(p->control + p->taken, data, n);
 	else {
 		if (p->opcode == WS_OP_TEXT && !utf8_check(&p->utf8, data, n))
-			return ws_fail(ws, f, WS_INVALID_DATA, "invalid UTF-8");
+			return ws_fail_text(ws, f);
 		if (ws_reserve(ws, n) == -1)
-			return ws_fail(
-			    ws, f, WS_INTERNAL_ERROR, "out of memory");
+			return ws_fail_memory(ws, f);
 		memcpy(p->buf + p->len, data, n);
 		p->len += n;
 	}
@@ -472,8 +484,7 @@ ws_next(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 		if (ev != WS_MORE)
 			return ev;
 		if (ws_partial_new(ws) == -1)
-			return ws_fail(
-			    ws, f, WS_INTERNAL_ERROR, "out of memory");
+			return ws_fail_memory(ws, f);
 	}
 	return ws_next_partial(ws, in, len, f);
 }

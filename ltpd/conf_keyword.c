@@ -16,7 +16,7 @@
 #include "shared.h"
 
 #define LISTENERS_MAX 16
-#define ITEMS_MAX     1024
+#define ITEMS_MAX     256
 #define GROUP_MAX     32
 
 #define MILLION       1000000

@@ -191,6 +191,43 @@ keyset_find_twins(const struct keyset *set,
 	return r;
 }
 
+bool
+keyset_equal(const struct keyset *a, const struct keyset *b)
+{
+	const struct key **sa, **sb;
+	bool equal = a->count == b->count;
+	size_t i;
+
+	sa = keyset_sort(a, compare_ids);
+	sb = keyset_sort(b, compare_ids);
+	if (sa == NULL || sb == NULL)
+		equal = false;
+	for (i = 0; equal && i < a->count; i++)
+		equal = compare_ids(&sa[i], &sb[i]) == 0 &&
+			compare_digests(&sa[i], &sb[i]) == 0;
+	free(sa);
+	free(sb);
+	return equal;
+}
+
+void
+keyset_keep_times(struct keyset *set, const struct keyset *old)
+{
+	const struct key **sorted, **same, *wanted;
+	struct key *k;
+
+	if ((sorted = keyset_sort(old, compare_ids)) == NULL)
+		return;
+	TAILQ_FOREACH(k, &set->keys, entry) {
+		wanted = k;
+		same = bsearch(
+		    &wanted, sorted, old->count, sizeof(*sorted), compare_ids);
+		if (same != NULL && compare_digests(&wanted, same) == 0)
+			k->loaded = (*same)->loaded;
+	}
+	free(sorted);
+}
+
 /* No id twice, no key twice.  0, or -1 with the error set. */
 static int
 keyset_check(const struct keyset *set, const struct source *src)

@@ -8,6 +8,7 @@
 
 #include <sys/queue.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -35,6 +36,10 @@ struct keyset {
 struct keyset *keyset_new(void);
 void keyset_free(struct keyset *); /* NULL is allowed */
 struct keyset *keyset_copy(const struct keyset *);
+/* The same ids with the same keys, in whatever order. */
+bool keyset_equal(const struct keyset *, const struct keyset *);
+/* A key that was in old already keeps the time when it was loaded. */
+void keyset_keep_times(struct keyset *, const struct keyset *old);
 
 /*
  * "id:key,id2:key2" into a set.  NULL with a text in error that names no

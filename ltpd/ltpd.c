@@ -17,6 +17,7 @@
 #include "conf.h"
 #include "digest.h"
 #include "keyfile.h"
+#include "keys.h"
 #include "listener.h"
 #include "log.h"
 #include "logfile.h"
@@ -113,8 +114,10 @@ load(struct parent *p)
 	    p->opts->conf_path, p->env, p->opts->defs, p->opts->ndefs, error);
 	if (p->conf == NULL)
 		fatalx("%s", error);
-	p->keys = reload_keys(p->conf, &p->env_keys, error);
+	p->base_keys = keys_read_base(p->conf, NULL, error);
 	conf_env_forget(p->env);
+	if (p->base_keys != NULL)
+		p->keys = keys_read_file(p->conf, p->base_keys, error);
 	if (p->keys == NULL)
 		fatalx("%s", error);
 }

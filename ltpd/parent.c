@@ -17,6 +17,7 @@
 #include "chan.h"
 #include "control.h"
 #include "counters.h"
+#include "keys.h"
 #include "listener.h"
 #include "log.h"
 #include "logfile.h"
@@ -369,6 +370,10 @@ parent_begin(struct parent *p)
 		log_at(LEVEL_ERROR, "%s", error);
 		return -1;
 	}
+	if ((p->keywatch = keywatch_new(p)) == NULL) {
+		log_warn("ltpd: key file watch");
+		return -1;
+	}
 	if (control_start(p->control, p) == -1 ||
 	    (p->pool = pool_new(p)) == NULL || pool_start(p->pool) == -1) {
 		log_warn("ltpd: children cannot be started");
@@ -383,6 +388,7 @@ parent_end(struct parent *p)
 	size_t i;
 
 	reload_abandon(p);
+	keywatch_free(p->keywatch);
 	control_free(p->control);
 	listener_free(p->listener);
 	pool_free(p->pool);
@@ -400,7 +406,7 @@ parent_end(struct parent *p)
 	if (p->base != NULL)
 		event_base_free(p->base);
 	keyset_free(p->keys);
-	keyset_free(p->env_keys);
+	keyset_free(p->base_keys);
 	conf_free(p->conf);
 	conf_env_free(p->env);
 }

@@ -19,6 +19,7 @@
 struct chan;
 struct child;
 struct control;
+struct keywatch;
 struct listener;
 struct msg;
 struct pool;
@@ -40,10 +41,11 @@ struct parent {
 	struct event_base *base;
 	struct conf *conf;
 	struct conf_env *env;
-	struct keyset *env_keys; /* of AUTH_KEYS in the environment, or NULL */
+	struct keyset *base_keys; /* of auth_keys alone */
 	struct keyset *keys; /* in force; NULL: nobody is let in */
 	struct shared *shared;
 	int shared_fd;
+	struct keywatch *keywatch;
 	struct pool *pool;
 	struct listener *listener;
 	struct control *control;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "chan.h"
+#include "keys.h"
 #include "log.h"
 #include "notify.h"
 #include "parent.h"
@@ -19,7 +20,8 @@
 #define RELOAD_ACK_MS 2000
 
 struct reload {
-	struct conf *conf;
+	struct conf *conf; /* NULL: new keys alone */
+	struct keyset *base_keys;
 	struct keyset *keys;
 	uint32_t generation;
 	struct event *timer;
@@ -138,45 +140,10 @@ reload_send(struct parent *p, struct child *c)
 	if (r == NULL)
 		rv = reload_send_all(c, p->conf, p->keys, p->generation);
 	else
-		rv = reload_send_all(c, r->conf, r->keys, r->generation);
+		rv = reload_send_all(c, r->conf == NULL ? p->conf : r->conf,
+		    r->keys, r->generation);
 	if (rv == -1)
 		pool_kill(c, "cannot be sent its configuration");
-}
-
-/* ---- keys ---- */
-
-struct keyset *
-reload_keys(
-    struct conf *conf, struct keyset **env_keys, char error[RELOAD_ERROR_MAX])
-{
-	struct keyset *base = NULL, *file = NULL, *all = NULL;
-	bool from_env = conf_keys_from_environment(conf);
-
-	if (conf->auth_keys != NULL) {
-		base = keyset_parse(conf->auth_keys,
-		    from_env ? KEY_SOURCE_ENVIRONMENT : KEY_SOURCE_CONFIG,
-		    error);
-		if (base == NULL)
-			goto out;
-		if (from_env) {
-			keyset_free(*env_keys);
-			*env_keys = keyset_copy(base);
-		}
-	} else if (from_env && *env_keys != NULL) {
-		base = keyset_copy(*env_keys);
-	}
-	if (conf->auth_mode == AUTH_MODE_API_KEY &&
-	    conf->auth_keys_file != NULL) {
-		file = keyfile_load(conf->auth_keys_file, error);
-		if (file == NULL)
-			goto out;
-	}
-	all = keyset_merge(base, file, error);
-out:
-	conf_forget(conf);
-	keyset_free(base);
-	keyset_free(file);
-	return all;
 }
 
 /* ---- the two phases ---- */
@@ -189,6 +156,7 @@ reload_free(struct reload *r)
 	if (r->timer != NULL)
 		event_free(r->timer);
 	conf_free(r->conf);
+	keyset_free(r->base_keys);
 	keyset_free(r->keys);
 	free(r);
 }
@@ -213,6 +181,32 @@ reload_apply_log(struct parent *p, const struct conf *conf)
 		parent_log_level(p, conf->log_level);
 }
 
+/* What children were told holds for the supervisor too. */
+static void
+reload_adopt(struct parent *p, struct reload *r)
+{
+	if (r->conf != NULL) {
+		reload_apply_log(p, r->conf);
+		conf_free(p->conf);
+		p->conf = r->conf;
+		r->conf = NULL;
+		keyset_free(p->base_keys);
+		p->base_keys = r->base_keys;
+		r->base_keys = NULL;
+		keywatch_follow(p->keywatch);
+		p->counters.n[COUNT_RELOADS]++;
+	}
+	if (r->keys != NULL && p->keys != NULL)
+		keyset_keep_times(r->keys, p->keys);
+	keyset_free(p->keys);
+	p->keys = r->keys;
+	r->keys = NULL;
+	p->generation = r->generation;
+	if (p->conf->auth_mode != AUTH_MODE_NONE && p->keys != NULL &&
+	    !r->keys_failed)
+		p->counters.n[COUNT_KEYS_RELOAD_SUCCESS]++;
+}
+
 static void
 reload_commit(struct parent *p)
 {
@@ -220,23 +214,16 @@ reload_commit(struct parent *p)
 	size_t i;
 
 	p->reload = NULL;
-	reload_apply_log(p, r->conf);
 	for (i = 0; i < p->pool->count; i++) {
 		if (p->pool->child[i].acked)
 			reload_commit_child(&p->pool->child[i]);
 	}
-	conf_free(p->conf);
-	p->conf = r->conf;
-	r->conf = NULL;
-	keyset_free(p->keys);
-	p->keys = r->keys;
-	r->keys = NULL;
-	p->generation = r->generation;
-	p->counters.n[COUNT_RELOADS]++;
-	if (p->conf->auth_mode != AUTH_MODE_NONE && !r->keys_failed)
-		p->counters.n[COUNT_KEYS_RELOAD_SUCCESS]++;
-	log_info("reload: done generation=%u", p->generation);
-	notify_send("READY=1");
+	log_info("reload: %s generation=%u keys=%zu",
+	    r->conf == NULL ? "new keys" : "done", r->generation,
+	    r->keys == NULL ? 0 : r->keys->count);
+	if (r->conf != NULL)
+		notify_send("READY=1");
+	reload_adopt(p, r);
 	if (r->done != NULL)
 		r->done(r->keys_failed ? r->error : NULL, r->arg);
 	reload_free(r);
@@ -300,53 +287,85 @@ reload_load(struct parent *p, struct reload *r, char error[RELOAD_ERROR_MAX])
 	if (r->conf == NULL)
 		return -1;
 	conf_keep_restart_only(r->conf, p->conf);
-	r->keys = reload_keys(r->conf, &p->env_keys, r->error);
+	r->base_keys = keys_read_base(r->conf, p->base_keys, error);
+	if (r->base_keys == NULL)
+		return -1;
+	r->keys = keys_read_file(r->conf, r->base_keys, r->error);
 	if (r->keys == NULL)
 		reload_without_keys(p, r);
 	return 0;
+}
+
+static struct reload *
+reload_new(struct parent *p)
+{
+	struct reload *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		return NULL;
+	r->generation = p->generation + 1;
+	if ((r->timer = evtimer_new(p->base, reload_timeout, p)) == NULL) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/* Phase one. */
+static void
+reload_begin(struct parent *p, struct reload *r)
+{
+	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
+	size_t i;
+
+	p->reload = r;
+	evtimer_add(r->timer, &tv);
+	for (i = 0; i < p->pool->count; i++) {
+		if (p->pool->child[i].ch != NULL)
+			reload_send(p, &p->pool->child[i]);
+	}
 }
 
 int
 reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
     char error[RELOAD_ERROR_MAX])
 {
-	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
-	struct reload *r;
-	size_t i;
+	struct reload *r = NULL;
 
-	if (p->reload != NULL || p->stopping || !p->ready) {
-		strlcpy(error,
-		    p->stopping ? "the node is stopping"
-		    : p->ready  ? "a reload is in progress"
-				: "the node is starting",
-		    RELOAD_ERROR_MAX);
-		goto fail;
-	}
-	if ((r = calloc(1, sizeof(*r))) == NULL) {
+	if (p->stopping)
+		strlcpy(error, "the node is stopping", RELOAD_ERROR_MAX);
+	else if (!p->ready)
+		strlcpy(error, "the node is starting", RELOAD_ERROR_MAX);
+	else if (p->reload != NULL)
+		strlcpy(error, "a reload is in progress", RELOAD_ERROR_MAX);
+	else if ((r = reload_new(p)) == NULL)
 		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
-		goto fail;
-	}
-	r->timer = evtimer_new(p->base, reload_timeout, p);
-	if (r->timer == NULL || reload_load(p, r, error) == -1) {
+	if (r == NULL || reload_load(p, r, error) == -1) {
 		reload_free(r);
-		goto fail;
+		p->counters.n[COUNT_RELOAD_FAILURES]++;
+		log_warnx("reload: nothing changed: %s", error);
+		return -1;
 	}
-	r->generation = p->generation + 1;
 	r->done = done;
 	r->arg = arg;
-	p->reload = r;
 	notify_send(
 	    "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotime_now().us);
-	evtimer_add(r->timer, &tv);
-	for (i = 0; i < p->pool->count; i++) {
-		if (p->pool->child[i].ch != NULL)
-			reload_send(p, &p->pool->child[i]);
-	}
+	reload_begin(p, r);
 	return 0;
-fail:
-	p->counters.n[COUNT_RELOAD_FAILURES]++;
-	log_warnx("reload: nothing changed: %s", error);
-	return -1;
+}
+
+void
+reload_keys(struct parent *p, struct keyset *keys)
+{
+	struct reload *r;
+
+	if ((r = reload_new(p)) == NULL) {
+		log_warn("keys");
+		keyset_free(keys);
+		return;
+	}
+	r->keys = keys;
+	reload_begin(p, r);
 }
 
 void

@@ -14,16 +14,6 @@ struct parent;
 #define RELOAD_ERROR_MAX 1024
 
 /*
- * The keys that a configuration asks for: those of the environment or of
- * auth_keys, with those of auth_keys_file over them.  *env_keys keeps the
- * digests of the environment's (which are read once).  Wipes the secrets of
- * conf.  NULL with a text in error when there is no good set; an empty set
- * when no authentication is configured.
- */
-struct keyset *reload_keys(
-    struct conf *, struct keyset **env_keys, char error[RELOAD_ERROR_MAX]);
-
-/*
  * Read the configuration and the keys again and start phase one.  done is
  * called with NULL when every child has taken it (arg is the caller's, NULL
  * done is allowed).  Returns -1 with a text in error when nothing changes:
@@ -31,6 +21,11 @@ struct keyset *reload_keys(
  */
 int reload_start(struct parent *, void (*done)(const char *error, void *arg),
     void *arg, char error[RELOAD_ERROR_MAX]);
+/*
+ * The same two phases for new keys alone; takes keys.  NULL: there is no
+ * good set, nobody is let in.  No reload is in progress.
+ */
+void reload_keys(struct parent *, struct keyset *keys);
 /* Give up a reload that is in progress, the node is going down. */
 void reload_abandon(struct parent *);
 /* Forget who asked (ltpctl went away). */

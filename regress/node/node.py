@@ -22,6 +22,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 TIMEOUT = float(os.environ.get("LTPD_TIMEOUT", "5"))    # seconds
 NOBODY = 65534
 PROGRAMS = ("ltpd/ltpd", "ltpctl/ltpctl", "ltp-worker/ltp-worker",
@@ -47,6 +49,17 @@ LOG_LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z "
     r"(error|warn|info|debug|trace) (\S+) (.*)")
 SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)")
+
+
+def table(*rows):
+    """Rows of a name and values, as parameters of a test."""
+    return [pytest.param(*row[1:], id=row[0].replace(" ", "_"))
+            for row in rows]
+
+
+def same(got, expected):
+    """Compare, and show both whole: what differs is often in the middle."""
+    assert got == expected, f"\ngot:      {got!r}\nexpected: {expected!r}"
 
 
 # ---- bytes on the wire ----
@@ -258,8 +271,7 @@ class Wire:
             payload = compact(payload)
         if isinstance(payload, str):
             payload = payload.encode()
-        got = self.recv_text()
-        assert got == payload
+        same(self.recv_text(), payload)
 
     def say(self, message):
         """Send one text message; a dict becomes JSON."""

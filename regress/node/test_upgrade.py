@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from node import (FIELDS, TIMEOUT, accept_of, basic, compact, request, text,
-                  wait_for)
+from node import (FIELDS, TIMEOUT, accept_of, basic, compact, request, table,
+                  text, wait_for)
 
 HELLO = {"type": "hello", "client_id": "c"}
 HELLO_ACK = {"type": "hello_ack", "node_id": "node-a", "accepted": True}
@@ -25,12 +25,6 @@ def node(lab):
 def guarded(lab):
     with lab.node(KEYS) as node:
         yield node
-
-
-def table(*rows):
-    """Rows of a name and values, as parameters."""
-    return [pytest.param(*row[1:], id=row[0].replace(" ", "_"))
-            for row in rows]
 
 
 def key_of(length):

@@ -634,6 +634,65 @@ either_set_may_be_missing(void **state)
 }
 
 static void
+sets_are_equal_in_whatever_order(void **state)
+{
+	static const struct {
+		const char *text;
+		bool equal;
+	} rows[] = {
+		{ "a:one,b:two,c:three", true },
+		{ "c:three,a:one,b:two", true },
+		{ "a:one,b:two", false },
+		{ "a:one,b:two,c:three,d:four", false },
+		{ "a:one,b:two,c:four", false },
+		{ "a:one,b:two,d:three", false },
+		{ "a:two,b:one,c:three", false },
+	};
+	struct keyset *set, *other;
+	size_t i;
+
+	(void)state;
+	set = must_parse(rows[0].text);
+	for (i = 0; i < COUNT_OF(rows); i++) {
+		other = must_parse(rows[i].text);
+		assert_int_equal(keyset_equal(set, other), rows[i].equal);
+		assert_int_equal(keyset_equal(other, set), rows[i].equal);
+		keyset_free(other);
+	}
+	keyset_free(set);
+	set = keyset_new();
+	other = keyset_new();
+	assert_true(keyset_equal(set, other));
+	keyset_free(set);
+	keyset_free(other);
+}
+
+static void
+a_key_that_stays_keeps_its_time(void **state)
+{
+	struct keyset *old, *set;
+	struct key *k;
+
+	(void)state;
+	old = must_parse("b:two,a:one,c:three");
+	TAILQ_FOREACH(k, &old->keys, entry)
+		k->loaded = 1000;
+	set = must_parse("a:one,b:new,d:two");
+	TAILQ_FOREACH(k, &set->keys, entry)
+		k->loaded = 2000;
+	keyset_keep_times(set, old);
+	assert_int_equal(find(set, "a")->loaded, 1000);
+	assert_int_equal(find(set, "b")->loaded, 2000);
+	assert_int_equal(find(set, "d")->loaded, 2000);
+	keyset_free(old);
+	old = keyset_new();
+	keyset_keep_times(set, old);
+	assert_int_equal(find(set, "a")->loaded, 1000);
+	keyset_free(old);
+	keyset_free(set);
+}
+
+static void
 a_copy_stands_alone(void **state)
 {
 	struct keyset *set, *copy;
@@ -694,6 +753,8 @@ main(void)
 		cmocka_unit_test(an_overridden_key_is_free_again),
 		cmocka_unit_test(one_key_for_two_ids_is_found_across_sets),
 		cmocka_unit_test(either_set_may_be_missing),
+		cmocka_unit_test(sets_are_equal_in_whatever_order),
+		cmocka_unit_test(a_key_that_stays_keeps_its_time),
 		cmocka_unit_test(a_copy_stands_alone),
 	};
 

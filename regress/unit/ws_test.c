@@ -890,7 +890,7 @@ the_longest_length_is_only_too_large(void **state)
 }
 
 static void
-size_is_checked_after_begin_and_before_any_payload_is_stored(void **state)
+size_is_checked_after_begin_and_before_payload_is_stored(void **state)
 {
 	struct bytes b = { 0 };
 	struct ws ws;
@@ -1588,7 +1588,7 @@ main(void)
 		    a_message_of_the_limit_passes_and_one_byte_more_does_not),
 		cmocka_unit_test(the_longest_length_is_only_too_large),
 		cmocka_unit_test(
-		    size_is_checked_after_begin_and_before_any_payload_is_stored),
+		    size_is_checked_after_begin_and_before_payload_is_stored),
 		cmocka_unit_test(fragments_are_summed_at_their_headers),
 		cmocka_unit_test(
 		    a_limit_lowered_within_a_message_holds_from_the_next_frame),
