@@ -60,6 +60,11 @@ enum msg_type {
 	/* Workers and auth. */
 	MSG_AUTH_ASK,
 	MSG_AUTH_REPLY,
+	MSG_AUTH_HERE,
+	MSG_AUTH_LEFT,
+	MSG_AUTH_REVOKED,
+	MSG_KEYS_GET,
+	MSG_KEYS_PAGE,
 
 	/* Supervisor to metrics. */
 	MSG_STAT,
@@ -304,6 +309,34 @@ struct msg_auth_reply {
 	uint16_t id_len;
 };
 
+/*
+ * MSG_AUTH_HERE: a connection that was signed in by the key of this id goes
+ * on while auth is another process; MSG_AUTH_LEFT: one has ended;
+ * MSG_AUTH_REVOKED: the id has no key any more, end its connections.  Each
+ * is the id.
+ */
+
+/* MSG_KEYS_GET: how the keys are used, from the one of this number on. */
+struct msg_keys_get {
+	uint32_t request; /* comes back in the page */
+	uint32_t first; /* in the order of MSG_CONF_KEY */
+};
+
+/* MSG_KEYS_PAGE.  Then count records. */
+struct msg_keys_page {
+	uint32_t request;
+	uint32_t generation;
+	uint32_t first;
+	uint32_t count;
+};
+
+#define KEYS_PAGE_MAX 512
+
+struct msg_key_use {
+	int64_t last_used; /* seconds since the epoch, 0: never */
+	int64_t sessions; /* connections that it signed in */
+};
+
 /* ---- metrics ---- */
 
 /* MSG_STAT: the whole state, once a second. */
@@ -412,6 +445,8 @@ struct msg_ctl_key {
 	uint8_t pad;
 	uint16_t id_len;
 	int64_t loaded; /* seconds since the epoch */
+	int64_t last_used; /* likewise; 0: never, -1: not known */
+	int64_t sessions; /* -1: not known */
 };
 
 enum key_source {

@@ -249,6 +249,8 @@ client_free(struct client *c)
 	ws_clear(&c->ws);
 	client_drop_held(c);
 	free(c->out);
+	if (c->identity != NULL)
+		login_left(w, c->identity);
 	free(c->identity);
 	event_del(&c->readable);
 	if (c->writable != NULL)
@@ -566,6 +568,32 @@ client_upgrade_answered(struct client *c, enum login_result result)
 	}
 }
 
+/*
+ * The first proof makes the identity; a second one must be of the same.
+ */
+static enum login_result
+client_identify(struct client *c, const char *id, size_t len)
+{
+	char *identity;
+
+	if ((identity = strndup(id, len)) == NULL) {
+		c->broken = true;
+		return LOGIN_GONE;
+	}
+	if (c->identity == NULL) {
+		c->identity = identity;
+		return LOGIN_GRANTED;
+	}
+	/* Auth counts connections, not proofs. */
+	login_left(c->worker, identity);
+	if (strcmp(c->identity, identity) != 0) {
+		free(identity);
+		return LOGIN_REFUSED;
+	}
+	free(identity);
+	return LOGIN_GRANTED;
+}
+
 void
 client_signed_in(
     struct client *c, enum login_result result, const char *id, size_t len)
@@ -577,14 +605,8 @@ client_signed_in(
 	c->login = NULL;
 	c->held = NULL;
 	c->held_len = 0;
-	if (result == LOGIN_GRANTED && c->identity == NULL) {
-		if ((c->identity = strndup(id, len)) == NULL)
-			c->broken = true;
-	} else if (result == LOGIN_GRANTED &&
-		   (strlen(c->identity) != len ||
-		       memcmp(c->identity, id, len) != 0)) {
-		result = LOGIN_REFUSED;
-	}
+	if (result == LOGIN_GRANTED)
+		result = client_identify(c, id, len);
 	if (!c->broken) {
 		event_add(&c->readable, NULL);
 		if (upgrading) {
@@ -837,6 +859,14 @@ client_idle(struct client *c)
 	}
 	client_log(c, LEVEL_DEBUG, "expired", "idle timeout");
 	client_close(c, WS_GOING_AWAY, "idle timeout");
+	client_served(c);
+}
+
+void
+client_revoked(struct client *c)
+{
+	client_log(c, LEVEL_INFO, "closing", "key revoked");
+	client_close(c, WS_POLICY, "key revoked");
 	client_served(c);
 }
 

@@ -118,6 +118,8 @@ void client_signed_in(
 void client_expired(struct client *);
 /* It said nothing valid for too long. */
 void client_idle(struct client *);
+/* The key that signed it in is no key any more. */
+void client_revoked(struct client *);
 /* The node is going down. */
 void client_shutdown(struct client *);
 

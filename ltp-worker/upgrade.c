@@ -411,6 +411,7 @@ static int
 parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 {
 	const char *p = (const char *)in, *reason;
+	enum http_errno wrong;
 	size_t n;
 
 	if (len == 0) /* would mean the end of the stream */
@@ -418,22 +419,15 @@ parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 	n = http_parser_execute(&u->parser, &parser_settings, p, len);
 	if (u->state == UPGRADE_BAD)
 		return -1;
-	switch (HTTP_PARSER_ERRNO(&u->parser)) {
-	case HPE_OK:
-		if (n == len)
-			return 0;
-		reason = "bad header";
-		break;
-	case HPE_INVALID_CONTENT_LENGTH:
+	wrong = HTTP_PARSER_ERRNO(&u->parser);
+	if (wrong == HPE_OK && n == len)
+		return 0;
+	if (wrong == HPE_INVALID_CONTENT_LENGTH)
 		reason = "bad Content-Length header";
-		break;
-	case HPE_UNEXPECTED_CONTENT_LENGTH:
+	else if (wrong == HPE_UNEXPECTED_CONTENT_LENGTH)
 		reason = value_rules[VALUE_LENGTH].twice;
-		break;
-	default:
+	else
 		reason = u->in_headers ? "bad header" : "bad request line";
-		break;
-	}
 	return upgrade_bad(u, 400, reason);
 }
 
@@ -583,25 +577,22 @@ static bool
 target_legal(const struct text *target)
 {
 	static const char *const bases[] = { "http://", "https://", "ws://",
-		"wss://" };
+		"wss://", NULL };
 	const char *p = target->p;
 	struct slice host;
-	size_t i, n;
+	size_t i;
 	int port;
 
 	if (p == NULL || strchr(p, '#') != NULL)
 		return false;
 	if (*p == '/')
 		return true;
-	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-		n = strlen(bases[i]);
-		if (strncasecmp(p, bases[i], n) == 0)
-			break;
-	}
-	if (i == sizeof(bases) / sizeof(bases[0]))
-		return false;
-	p += n;
-	return host_parse(p, strcspn(p, "/?"), &host, &port);
+	for (i = 0; bases[i] != NULL; i++)
+		if (strncasecmp(p, bases[i], strlen(bases[i])) == 0) {
+			p += strlen(bases[i]);
+			return host_parse(p, strcspn(p, "/?"), &host, &port);
+		}
+	return false;
 }
 
 static bool
@@ -742,6 +733,17 @@ static const struct {
 	{ "Basic", SCHEME_BASIC },
 };
 
+static bool
+text_printable(const struct text *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->len; i++)
+		if (t->p[i] < ' ' || t->p[i] > '~')
+			return false;
+	return true;
+}
+
 /*
  * Take an Authorization field apart; *rest is what follows the scheme, and
  * empty when that is no credential.
@@ -761,21 +763,12 @@ scheme_parse(const struct text *auth, struct text *rest)
 		rest->p += strspn(rest->p, " ");
 		rest->len = strlen(rest->p);
 	}
+	if (!text_printable(rest))
+		rest->len = 0;
 	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
 		if (slice_is(&name, schemes[i].name))
 			return schemes[i].scheme;
 	return SCHEME_NONE;
-}
-
-static bool
-text_printable(const struct text *t)
-{
-	size_t i;
-
-	for (i = 0; i < t->len; i++)
-		if (t->p[i] < ' ' || t->p[i] > '~')
-			return false;
-	return true;
 }
 
 static void
@@ -838,12 +831,8 @@ upgrade_credential(const struct upgrade *u, struct credential *out)
 			credential_conflict(out);
 	} else if (scheme == SCHEME_BASIC)
 		credential_basic(out, &rest);
-	else if (scheme == SCHEME_KEY) {
-		if (text_printable(&rest))
-			credential_set(out, "", 0, rest.p, rest.len);
-		else
-			credential_conflict(out);
-	}
+	else if (scheme == SCHEME_KEY)
+		credential_set(out, "", 0, rest.p, rest.len);
 }
 
 /* ---- responses ---- */
@@ -852,14 +841,12 @@ upgrade_credential(const struct upgrade *u, struct credential *out)
 static bool
 subprotocol_known(const struct slice *s)
 {
-	size_t n = strlen(SUBPROTOCOL_PREFIX), i;
+	size_t n = strlen(SUBPROTOCOL_PREFIX);
 
 	if (s->len <= n || s->len > n + SUBPROTOCOL_DIGITS ||
-	    memcmp(s->p, SUBPROTOCOL_PREFIX, n) != 0)
+	    memcmp(s->p, SUBPROTOCOL_PREFIX, n) != 0 ||
+	    strspn(s->p + n, "0123456789") != s->len - n)
 		return false;
-	for (i = n; i < s->len; i++)
-		if (!byte_is_digit((uint8_t)s->p[i]))
-			return false;
 	return s->p[n] != '0' || s->len == n + 1;
 }
 
@@ -924,18 +911,17 @@ static const struct refusal {
 	{ 431, "Request Header Fields Too Large", "", false },
 	{ 500, "Internal Server Error", "", false },
 	{ 503, "Service Unavailable", "", true },
+	{ 0, "Error", "", false }, /* any other */
 };
 
 static const struct refusal *
 refusal_find(unsigned status)
 {
-	static const struct refusal other = { 0, "Error", "", false };
-	size_t i;
+	const struct refusal *r = refusals;
 
-	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
-		if (refusals[i].status == status)
-			return &refusals[i];
-	return &other;
+	while (r->status != status && r->status != 0)
+		r++;
+	return r;
 }
 
 size_t
@@ -973,14 +959,13 @@ struct origin {
 static bool
 origin_parse(const char *p, size_t len, struct origin *o)
 {
-	const char *colon = memchr(p, ':', len);
+	const char *mark = strstr(p, "://"), *end = p + len;
 
-	if (colon == NULL || colon == p || len - (size_t)(colon - p) < 3 ||
-	    memcmp(colon, "://", 3) != 0)
+	if (mark == NULL || mark == p)
 		return false;
-	o->scheme = (struct slice){ p, (size_t)(colon - p) };
-	p = colon + 3;
-	if (!host_parse(p, len - o->scheme.len - 3, &o->host, &o->port))
+	o->scheme = (struct slice){ p, (size_t)(mark - p) };
+	p = mark + strlen("://");
+	if (!host_parse(p, (size_t)(end - p), &o->host, &o->port))
 		return false;
 	if ((o->port == 80 && slice_is(&o->scheme, "http")) ||
 	    (o->port == 443 && slice_is(&o->scheme, "https")))

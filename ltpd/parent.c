@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "chan.h"
 #include "control.h"
 #include "counters.h"
@@ -101,14 +102,21 @@ parent_child_count(struct chan *ch, struct child *c, struct msg *m)
 static void
 parent_child_page(struct chan *ch, struct child *c, struct msg *m)
 {
-	if (!control_sessions_page(c->parent->control, c, m))
+	if (!callers_sessions_page(control_callers(c->parent->control), c, m))
 		chan_reject(ch, "answers what nobody asked");
 }
 
 static void
 parent_child_killed(struct chan *ch, struct child *c, struct msg *m)
 {
-	if (!control_session_killed(c->parent->control, c, m))
+	if (!callers_session_killed(control_callers(c->parent->control), c, m))
+		chan_reject(ch, "answers what nobody asked");
+}
+
+static void
+parent_child_keys(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!callers_keys_page(control_callers(c->parent->control), c, m))
 		chan_reject(ch, "answers what nobody asked");
 }
 
@@ -135,6 +143,9 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_SESSION_KILLED:
 		parent_child_killed(ch, c, m);
+		break;
+	case MSG_KEYS_PAGE:
+		parent_child_keys(ch, c, m);
 		break;
 	default:
 		chan_reject(ch, "not a message of a child");

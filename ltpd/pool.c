@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "chan.h"
 #include "child.h"
 #include "control.h"
@@ -290,8 +291,8 @@ pool_buried(struct child *c, int status)
 	c->acked = false;
 	if (c->role == ROLE_WORKER) {
 		shared_reclaim(p->shared, c->slot);
-		control_child_gone(p->control, c);
 	}
+	callers_child_gone(control_callers(p->control), c);
 	if (p->stopping) {
 		parent_child_left(p);
 		return;

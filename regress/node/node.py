@@ -414,6 +414,7 @@ class Node:
                          **settings}
         self.proc = None
         self.children = set()
+        self.ending = False
         self.wires = []
 
     # the outside of it
@@ -478,14 +479,20 @@ class Node:
         return {int(pid) for pid, pgid, stat in rows
                 if int(pgid) == self.proc.pid and stat[0] != "Z"}
 
+    def terminate(self):
+        """Ask it to end, after a look at what it is made of."""
+        assert self.proc.poll() is None, "the node ended by itself"
+        # A child that died and was replaced says so by its number.
+        assert self.group() - {self.proc.pid} == self.children
+        self.proc.send_signal(signal.SIGTERM)
+        self.ending = True
+
     def stop(self):
         """End it, and prove that it ended well."""
-        self.drop_wires()
         try:
-            assert self.proc.poll() is None, "the node ended by itself"
-            # A child that died and was replaced says so by its number.
-            assert self.group() - {self.proc.pid} == self.children
-            self.proc.send_signal(signal.SIGTERM)
+            if not self.ending:
+                self.drop_wires()
+                self.terminate()
             assert self.proc.wait(2 * TIMEOUT) == 0
             wait_for(lambda: not self.group(), "all children have gone")
         finally:
@@ -499,6 +506,13 @@ class Node:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
+
+    def resident(self):
+        """KiB of memory of the node and its children."""
+        pids = ",".join(map(str, self.group()))
+        ps = subprocess.run(["ps", "-o", "rss=", "-p", pids], check=True,
+                            capture_output=True, text=True)
+        return sum(map(int, ps.stdout.split()))
 
     def check_log(self):
         for line in self.log().splitlines():

@@ -260,6 +260,18 @@ def cpu_seconds(pids):
     return sum(int(n) for pid in pids for n in stat_of(pid)[11:13]) / TICK
 
 
+def slay(pid):
+    """Kill; when this returns it has closed all that it had open."""
+    os.kill(pid, signal.SIGKILL)
+
+    def dead():
+        try:
+            return stat_of(pid)[0] == "Z"
+        except OSError:
+            return True
+    wait_for(dead, f"{pid} dies", TIMEOUT, 0.001)
+
+
 def start_time(pid):
     """Seconds since boot, to a tick."""
     return int(stat_of(pid)[19]) / TICK

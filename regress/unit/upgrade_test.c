@@ -369,33 +369,11 @@ methods_versions_and_targets_are_checked(void **state)
 static void
 there_is_exactly_one_good_host(void **state)
 {
-	static const struct refusal bad[] = {
-		{ GET BUT_HOST, 400, "no Host header" },
-		{ GET "Host:\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host:  \r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a b\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a,b\t\x80\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a/b\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: u@a\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: http://a\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a:b\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a:65536\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a:1:2\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a:-1\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: :80\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: ::1\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [::1\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: []\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [::1]a\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [::g]\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [v1.x]\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: [fe80::1%25lo]\r\n" BUT_HOST, 400,
-		    "bad Host header" },
-		{ GET "Host: a%4\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a%zz\r\n" BUT_HOST, 400, "bad Host header" },
-		{ GET "Host: a]\r\n" BUT_HOST, 400, "bad Host header" },
-	};
+	static const char *const bad[] = { "", "  ", " a b", " a,b\t\x80",
+		" a/b", " u@a", " http://a", " a:b", " a:65536", " a:1:2",
+		" a:-1", " :80", " ::1", " [::1", " [", " []", " [::1]a",
+		" [::g]", " [v1.x]", " [fe80::1%25lo]", " a%4", " a%zz",
+		" a]" };
 	static const char *const fine[] = { "a", "a.b-c.example.", "127.0.0.1",
 		"127.0.0.1:7070", "[::1]", "[2001:db8::1]:65535",
 		"[::ffff:192.0.2.1]:1", "a_b~c!$&'()*+;=", "%41%4a:080", "a:" };
@@ -403,7 +381,13 @@ there_is_exactly_one_good_host(void **state)
 	size_t i;
 
 	(void)state;
-	assert_refusals(bad, COUNT_OF(bad));
+	assert_refused(
+	    GET BUT_HOST, strlen(GET BUT_HOST), 400, "no Host header");
+	for (i = 0; i < COUNT_OF(bad); i++) {
+		snprintf(
+		    text, sizeof(text), GET "Host:%s\r\n" BUT_HOST, bad[i]);
+		assert_refused(text, strlen(text), 400, "bad Host header");
+	}
 	for (i = 0; i < COUNT_OF(fine); i++) {
 		snprintf(
 		    text, sizeof(text), GET "Host: %s\r\n" BUT_HOST, fine[i]);
@@ -646,6 +630,10 @@ assert_credential(const char *fields, enum credential_kind kind, const char *id,
 	upgrade_free(u);
 }
 
+#define AUTH     "Authorization"
+#define NONE     CREDENTIAL_NONE, "", ""
+#define CONFLICT CREDENTIAL_CONFLICT, "", ""
+
 static void
 credentials_are_what_the_protocol_says(void **state)
 {
@@ -655,84 +643,65 @@ credentials_are_what_the_protocol_says(void **state)
 		const char *id;
 		const char *key;
 	} table[] = {
-		{ "", CREDENTIAL_NONE, "", "" },
-		{ "X-API-Key:\r\n", CREDENTIAL_NONE, "", "" },
-		{ "X-API-Key: \t \r\n", CREDENTIAL_NONE, "", "" },
+		{ "", NONE },
+		{ "X-API-Key:\r\n", NONE },
+		{ "X-API-Key: \t \r\n", NONE },
 		{ "X-API-Key: k1\r\n", CREDENTIAL_KEY, "", "k1" },
 		{ "x-api-key:  k1 \r\n", CREDENTIAL_KEY, "", "k1" },
 		{ "X-API-Key: a key: \"~!\r\n", CREDENTIAL_KEY, "",
 		    "a key: \"~!" },
-		{ "X-API-Key: k\xc3\xa9\r\n", CREDENTIAL_NONE, "", "" },
-		{ "X-API-Key: k\t1\r\n", CREDENTIAL_NONE, "", "" },
+		{ "X-API-Key: k\xc3\xa9\r\n", NONE },
+		{ "X-API-Key: k\t1\r\n", NONE },
 		/* Authorization alone. */
-		{ "Authorization: Bearer k1\r\n", CREDENTIAL_KEY, "", "k1" },
-		{ "Authorization: bEARER   k1\r\n", CREDENTIAL_KEY, "", "k1" },
-		{ "Authorization: ApiKey k1\r\n", CREDENTIAL_KEY, "", "k1" },
-		{ "Authorization: apikey k 1\r\n", CREDENTIAL_KEY, "", "k 1" },
-		{ "Authorization:\r\n", CREDENTIAL_NONE, "", "" },
-		{ "Authorization: Digest k1\r\n", CREDENTIAL_NONE, "", "" },
-		{ "Authorization: k1\r\n", CREDENTIAL_NONE, "", "" },
-		{ "Authorization: Bearerk1\r\n", CREDENTIAL_NONE, "", "" },
-		{ "Authorization: Bearer\r\n", CREDENTIAL_CONFLICT, "", "" },
-		{ "Authorization: Bearer:k1\r\n", CREDENTIAL_CONFLICT, "", "" },
-		{ "Authorization: Bearer\tk1\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Bearer k\xc3\xa9\r\n", CREDENTIAL_CONFLICT,
-		    "", "" },
+		{ AUTH ": Bearer k1\r\n", CREDENTIAL_KEY, "", "k1" },
+		{ AUTH ": bEARER   k1\r\n", CREDENTIAL_KEY, "", "k1" },
+		{ AUTH ": ApiKey k1\r\n", CREDENTIAL_KEY, "", "k1" },
+		{ AUTH ": apikey k 1\r\n", CREDENTIAL_KEY, "", "k 1" },
+		{ AUTH ":\r\n", NONE },
+		{ AUTH ": Digest k1\r\n", NONE },
+		{ AUTH ": k1\r\n", NONE },
+		{ AUTH ": Bearerk1\r\n", NONE },
+		{ AUTH ": Bearer\r\n", CONFLICT },
+		{ AUTH ": Bearer:k1\r\n", CONFLICT },
+		{ AUTH ": Bearer\tk1\r\n", CONFLICT },
+		{ AUTH ": Bearer k\xc3\xa9\r\n", CONFLICT },
 		/* Basic: "id:key", "id:k:1", "id", ":key", "id:", .. */
-		{ "Authorization: Basic aWQ6a2V5\r\n", CREDENTIAL_KEY, "id",
-		    "key" },
-		{ "Authorization: basic  aWQ6azox\r\n", CREDENTIAL_KEY, "id",
-		    "k:1" },
-		{ "Authorization: Basic aWQ6aw==\r\n", CREDENTIAL_KEY, "id",
-		    "k" },
-		{ "Authorization: Basic aWQ6a2U=\r\n", CREDENTIAL_KEY, "id",
-		    "ke" },
-		{ "Authorization: Basic aWQ=\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic OmtleQ==\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic aWQ6\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic\r\n", CREDENTIAL_CONFLICT, "", "" },
-		{ "Authorization: Basic id:key\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic aWQ6aw\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic aWQ6ax==\r\n", CREDENTIAL_CONFLICT, "",
-		    "" },
-		{ "Authorization: Basic aWQ6a38=\r\n", CREDENTIAL_CONFLICT, "",
-		    "" }, /* DEL in the key */
-		{ "Authorization: Basic aWQ6a2V5A===\r\n", CREDENTIAL_CONFLICT,
-		    "", "" },
-		{ "Authorization: Basic aWQ6a2UK\r\n", CREDENTIAL_CONFLICT, "",
-		    "" }, /* a newline at the end of the key */
+		{ AUTH ": Basic aWQ6a2V5\r\n", CREDENTIAL_KEY, "id", "key" },
+		{ AUTH ": basic  aWQ6azox\r\n", CREDENTIAL_KEY, "id", "k:1" },
+		{ AUTH ": Basic aWQ6aw==\r\n", CREDENTIAL_KEY, "id", "k" },
+		{ AUTH ": Basic aWQ6a2U=\r\n", CREDENTIAL_KEY, "id", "ke" },
+		{ AUTH ": Basic aWQ=\r\n", CONFLICT },
+		{ AUTH ": Basic OmtleQ==\r\n", CONFLICT },
+		{ AUTH ": Basic aWQ6\r\n", CONFLICT },
+		{ AUTH ": Basic\r\n", CONFLICT },
+		{ AUTH ": Basic id:key\r\n", CONFLICT },
+		{ AUTH ": Basic aWQ6aw\r\n", CONFLICT },
+		{ AUTH ": Basic aWQ6ax==\r\n", CONFLICT },
+		{ AUTH ": Basic aWQ6a38=\r\n", CONFLICT }, /* DEL in the key */
+		{ AUTH ": Basic aWQ6a2V5A===\r\n", CONFLICT },
+		{ AUTH ": Basic aWQ6a2UK\r\n",
+		    CONFLICT }, /* a newline at the end of the key */
 		/* Empty or unprintable X-API-Key: as if absent. */
-		{ "X-API-Key:\r\nAuthorization: Bearer k1\r\n", CREDENTIAL_KEY,
-		    "", "k1" },
-		{ "X-API-Key: \xff\r\nAuthorization: Basic aWQ6a2V5\r\n",
+		{ "X-API-Key:\r\n" AUTH ": Bearer k1\r\n", CREDENTIAL_KEY, "",
+		    "k1" },
+		{ "X-API-Key: \xff\r\n" AUTH ": Basic aWQ6a2V5\r\n",
 		    CREDENTIAL_KEY, "id", "key" },
 		/* Both. */
-		{ "X-API-Key: k1\r\nAuthorization: Bearer k1\r\n",
+		{ "X-API-Key: k1\r\n" AUTH ": Bearer k1\r\n", CREDENTIAL_KEY,
+		    "", "k1" },
+		{ AUTH ": ApiKey k1\r\nX-API-Key: k1\r\n", CREDENTIAL_KEY, "",
+		    "k1" },
+		{ "X-API-Key: k1\r\n" AUTH ": Bearer k2\r\n", CONFLICT },
+		{ "X-API-Key: k1\r\n" AUTH ": Bearer k11\r\n", CONFLICT },
+		{ "X-API-Key: k1\r\n" AUTH ": apikey k\r\n", CONFLICT },
+		{ "X-API-Key: k1\r\n" AUTH ": Bearer\r\n", CONFLICT },
+		{ "X-API-Key: k1\r\n" AUTH ": Bearer K1\r\n", CONFLICT },
+		{ "X-API-Key: k1\r\n" AUTH ": Basic aWQ6a2V5\r\n",
 		    CREDENTIAL_KEY, "", "k1" },
-		{ "Authorization: ApiKey k1\r\nX-API-Key: k1\r\n",
+		{ "X-API-Key: k1\r\n" AUTH ": Basic broken!\r\n",
 		    CREDENTIAL_KEY, "", "k1" },
-		{ "X-API-Key: k1\r\nAuthorization: Bearer k2\r\n",
-		    CREDENTIAL_CONFLICT, "", "" },
-		{ "X-API-Key: k1\r\nAuthorization: Bearer k11\r\n",
-		    CREDENTIAL_CONFLICT, "", "" },
-		{ "X-API-Key: k1\r\nAuthorization: apikey k\r\n",
-		    CREDENTIAL_CONFLICT, "", "" },
-		{ "X-API-Key: k1\r\nAuthorization: Bearer\r\n",
-		    CREDENTIAL_CONFLICT, "", "" },
-		{ "X-API-Key: k1\r\nAuthorization: Bearer K1\r\n",
-		    CREDENTIAL_CONFLICT, "", "" },
-		{ "X-API-Key: k1\r\nAuthorization: Basic aWQ6a2V5\r\n",
-		    CREDENTIAL_KEY, "", "k1" },
-		{ "X-API-Key: k1\r\nAuthorization: Basic broken!\r\n",
-		    CREDENTIAL_KEY, "", "k1" },
-		{ "X-API-Key: k1\r\nAuthorization: Negotiate x\r\n",
-		    CREDENTIAL_KEY, "", "k1" },
+		{ "X-API-Key: k1\r\n" AUTH ": Negotiate x\r\n", CREDENTIAL_KEY,
+		    "", "k1" },
 	};
 	size_t i;
 

@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef NO_WSLAY
 #include <wslay/wslay.h>
-#endif
 
 #include "unit.h"
 #include "ws.h"
@@ -1241,8 +1239,6 @@ close_reasons_are_cut_at_a_character(void **state)
 
 /* ---- the second opinion ---- */
 
-#ifndef NO_WSLAY
-
 #define ORACLE_ROUNDS   100
 #define ORACLE_MESSAGES 12
 #define ORACLE_SIZE     70000
@@ -1553,8 +1549,6 @@ a_wslay_server_reads_what_a_client_writes(void **state)
 	wslay_reads_what_we_write(true);
 }
 
-#endif /* NO_WSLAY */
-
 int
 main(void)
 {
@@ -1606,12 +1600,10 @@ main(void)
 		cmocka_unit_test(headers_that_are_written_are_read_again),
 		cmocka_unit_test(masking_may_start_at_any_phase_and_length),
 		cmocka_unit_test(close_reasons_are_cut_at_a_character),
-#ifndef NO_WSLAY
 		cmocka_unit_test(a_server_reads_what_a_wslay_client_writes),
 		cmocka_unit_test(a_client_reads_what_a_wslay_server_writes),
 		cmocka_unit_test(a_wslay_client_reads_what_a_server_writes),
 		cmocka_unit_test(a_wslay_server_reads_what_a_client_writes),
-#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
