@@ -395,10 +395,11 @@ class Node:
     """
     One ltpd with a directory of its own.  Settings are keywords of
     ltpd.conf(5); what is not given is chosen so that tests disturb neither
-    each other nor the limits: one worker, and no rate limit.
+    each other nor the limits: one worker, and no rate limit.  Only lines
+    that match errors may be in the log at level error.
     """
 
-    def __init__(self, stage, *, env=None, secrets=(), errors=None,
+    def __init__(self, stage, *, env=None, ipv6=False, errors=None,
                  **settings):
         self.stage = stage
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="n.", dir=stage.dir))
@@ -409,7 +410,8 @@ class Node:
         self.errors = errors
         self.env = {n: os.environ[n] for n in SANITIZERS if n in os.environ}
         self.env.update(env or {})
-        self.secrets = set(secrets)
+        self.ipv6 = ipv6
+        self.secrets = set()
         self.settings = {"id": "node-a", "workers": 1, "rate_limit_rps": 0,
                          **settings}
         self.proc = None
@@ -446,8 +448,10 @@ class Node:
             ports = free_ports(2)
             self.address = ("127.0.0.1", ports[0])
             self.metrics_address = ("127.0.0.1", ports[1])
-            self.configure(addr="%s:%d" % self.address,
-                           metrics_addr="%s:%d" % self.metrics_address,
+            addr = ["%s:%d" % self.address]
+            if self.ipv6:
+                addr.append("[::1]:%d" % ports[0])
+            self.configure(addr=addr, metrics_addr="%s:%d" % self.metrics_address,
                            control_socket=str(self.control))
             self.launch()
             if self.ready():
@@ -595,15 +599,18 @@ class Node:
         self.samples_are(expected, timeout)
 
     def samples_are(self, expected, timeout=TIMEOUT):
-        got = {}
+        wrong = {}
 
         def equal():
             samples = self.metrics()
-            got.update({name: samples.get(name) for name in expected})
-            return got == expected
+            wrong.clear()
+            for name, value in expected.items():
+                if samples.get(name) != value:
+                    wrong[name] = (samples.get(name), value)
+            return not wrong
         with contextlib.suppress(AssertionError):
             wait_for(equal, "samples", timeout, 0.05)
-        assert got == expected
+        assert not wrong, f"got, expected: {wrong}"
 
     # what is left of it
 

@@ -10,7 +10,7 @@ import websockets
 from websockets.exceptions import (ConnectionClosed, ConnectionClosedError,
                                    InvalidStatusCode)
 
-from node import TIMEOUT, free_ports
+from node import TIMEOUT
 
 ALICE = "alice-key-0001"
 
@@ -277,12 +277,9 @@ def has_ipv6():
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_two_listeners(lab):
-    with lab.node() as node:
-        port, = free_ports(1)
-        assert port
-    with lab.node(more_addresses=[f"[::1]:{port}"]) as node:
+    with lab.node(ipv6=True) as node:
         async def main():
-            for where in (url(node), f"ws://[::1]:{port}/"):
+            for where in (url(node), f"ws://[::1]:{node.address[1]}/"):
                 async with websockets.connect(where) as ws:
                     await client_dialect(ws)
         run(main())
