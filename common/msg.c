@@ -107,7 +107,7 @@ static const struct msg_rule rules[MSG__MAX] = {
 /* What is on the wire has no padding that a compiler chose. */
 _Static_assert(sizeof(struct msg_hdr) == 8, "msg_hdr");
 _Static_assert(sizeof(struct msg_conf_begin) == 16, "msg_conf_begin");
-_Static_assert(sizeof(struct msg_conf_worker) == 56, "msg_conf_worker");
+_Static_assert(sizeof(struct msg_conf_worker) == 64, "msg_conf_worker");
 _Static_assert(sizeof(struct msg_conf_proxy) == 20, "msg_conf_proxy");
 _Static_assert(sizeof(struct msg_conf_key) == 36, "msg_conf_key");
 _Static_assert(sizeof(struct msg_conf_end) == 16, "msg_conf_end");

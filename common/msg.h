@@ -139,8 +139,10 @@ struct msg_conf_worker {
 	uint32_t rate_limit_burst;
 	uint32_t ip_rate_limit_rps; /* 0: off */
 	uint32_t ip_rate_limit_burst;
-	uint32_t ip_rate_limit_ttl_secs;
 	uint32_t control_limit_rps; /* 0: off */
+	uint32_t max_connections_per_ip; /* 0: off */
+	uint32_t max_half_open_per_ip; /* 0: off */
+	uint32_t auth_failure_limit; /* per address and minute, 0: off */
 	uint8_t auth; /* 1: ltp-auth must be asked */
 	uint8_t auth_in_hello;
 	uint8_t dialect; /* enum conf_dialect */

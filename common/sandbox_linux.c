@@ -1,6 +1,6 @@
 /*
- * The sandbox on Linux: no_new_privs, resource limits, Landlock with an empty
- * rule set, then a seccomp filter that kills the process at the first system
+ * The sandbox on Linux: no_new_privs, Landlock with an empty rule set, resource
+ * limits, then a seccomp filter that kills the process at the first system
  * call that its role does not have.  Either of the last two alone would stop
  * most of what is forbidden; a hole in one is covered by the other.
  *
@@ -309,9 +309,8 @@ static const struct rights ctl_lacks = {
 struct policy {
 	enum role role;
 	const struct rights *lacks;
-	const struct class *classes; /* NULL: no filter */
+	const struct class *classes; /* NULL: neither filter nor limits */
 	size_t nclasses;
-	bool confined; /* starts no process, writes no file */
 };
 
 /*
@@ -319,13 +318,11 @@ struct policy {
  * exec; Landlock nests, and each of them adds its own.
  */
 static const struct policy policies[] = {
-	{ ROLE_PARENT, &parent_lacks, NULL, 0, false },
-	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes),
-	    true },
-	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), true },
-	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes),
-	    true },
-	{ ROLE_CTL, &ctl_lacks, NULL, 0, false },
+	{ ROLE_PARENT, &parent_lacks, NULL, 0 },
+	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes) },
+	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes) },
+	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes) },
+	{ ROLE_CTL, &ctl_lacks, NULL, 0 },
 };
 
 /* No call tells which domain a process is in. */
@@ -350,16 +347,24 @@ sandbox_harden(int parent)
 	return 0;
 }
 
+/*
+ * Start no process, write no file.  The hard limits stay: the filter does not
+ * let the soft ones be raised, and when it cannot be entered, that must still
+ * be said on a stderr that is a file.
+ */
 static int
-limits_enter(void)
+limits_set(bool confined)
 {
 	static const __rlimit_resource_t resources[] = { RLIMIT_CORE,
 		RLIMIT_FSIZE, RLIMIT_NPROC };
-	struct rlimit none = { 0, 0 };
+	struct rlimit rl;
 	size_t i;
 
 	for (i = 0; i < NITEMS(resources); i++) {
-		if (setrlimit(resources[i], &none) == -1)
+		if (getrlimit(resources[i], &rl) == -1)
+			return -1;
+		rl.rlim_cur = confined ? 0 : rl.rlim_max;
+		if (setrlimit(resources[i], &rl) == -1)
 			return -1;
 	}
 	return 0;
@@ -432,12 +437,17 @@ filter_enter(const struct policy *policy)
 	int error;
 
 	if ((ctx = seccomp_init(SCMP_ACT_KILL_PROCESS)) == NULL) {
-		errno = ENOMEM;
+		errno = ENOSYS; /* or out of memory; it does not say */
 		return -1;
 	}
 	/* Another architecture has other numbers: i386, x32. */
 	error = seccomp_attr_set(
 	    ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+#if SCMP_VER_MAJOR > 2 || SCMP_VER_MINOR >= 5
+	/* Else it has but one error for all that the kernel says. */
+	if (error == 0)
+		error = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
+#endif
 	for (i = 0; i < policy->nclasses; i++) {
 		class = &policy->classes[i];
 		for (j = 0; j < class->ncalls && error == 0; j++)
@@ -469,6 +479,7 @@ int
 sandbox_enter(enum role role, const char **why)
 {
 	const struct policy *policy;
+	int saved;
 
 	*why = "no policy for this role";
 	if ((policy = policy_find(role)) == NULL) {
@@ -478,14 +489,22 @@ sandbox_enter(enum role role, const char **why)
 	*why = "no_new_privs";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	*why = "resource limits";
-	if (policy->confined && limits_enter() == -1)
-		return -1;
 	if (landlock_enter(policy->lacks, why) == -1)
 		return -1;
-	*why = "seccomp filter";
-	if (policy->classes != NULL && filter_enter(policy) == -1)
+	if (policy->classes == NULL) {
+		*why = NULL;
+		return 0;
+	}
+	*why = "resource limits";
+	if (limits_set(true) == -1)
 		return -1;
+	*why = "seccomp filter";
+	if (filter_enter(policy) == -1) {
+		saved = errno;
+		limits_set(false);
+		errno = saved;
+		return -1;
+	}
 	*why = NULL;
 	return 0;
 }

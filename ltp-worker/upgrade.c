@@ -8,10 +8,6 @@
  * request.
  */
 #include <sys/types.h>
-#include <sys/socket.h>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include <http_parser.h>
 #include <stdio.h>
@@ -22,16 +18,15 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "text.h"
 #include "upgrade.h"
 
 #define UPGRADE_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define UPGRADE_KEY_SIZE   16 /* bytes of Sec-WebSocket-Key, decoded */
 #define UPGRADE_NAME_MAX   32 /* longer names are of no interest */
-#define UPGRADE_VALUE_MIN  64 /* first allocation for a value */
 #define UPGRADE_BODY_MAX   512
 #define SHA1_SIZE          20
 #define BASE64_SIZE(n)     (((n) + 2) / 3 * 4 + 1)
-#define PORT_NONE          (-1)
 #define SUBPROTOCOL_PREFIX "ltp.v0."
 #define SUBPROTOCOL_DIGITS 9 /* at most */
 
@@ -76,12 +71,6 @@ static const struct {
 	[VALUE_ENCODING] = { "Transfer-Encoding", NULL },
 };
 
-struct text {
-	char *p; /* NULL: absent; else NUL-terminated */
-	size_t len;
-	size_t size; /* allocated */
-};
-
 /* Where the scanner is. */
 enum scan {
 	SCAN_REQUEST = 0, /* in the request line */
@@ -120,38 +109,6 @@ struct upgrade {
 static const char too_large[] = "request header too large";
 static const char too_many[] = "too many header fields";
 
-/* A piece of text that is not NUL-terminated. */
-struct slice {
-	const char *p;
-	size_t len;
-};
-
-static bool
-byte_is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-byte_is_hex(uint8_t c)
-{
-	return byte_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
-static bool
-byte_is_alnum(uint8_t c)
-{
-	return byte_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-}
-
-/* RFC 9110, section 5.6.2. */
-static bool
-byte_is_token(uint8_t c)
-{
-	return byte_is_alnum(c) ||
-	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 /* ---- the scanner: lines, whatever they mean; NULL or what is wrong ---- */
 
 static const char *
@@ -177,7 +134,7 @@ scan_line(struct upgrade *u, uint8_t c)
 		u->scan = SCAN_LAST;
 		return NULL;
 	}
-	if (!byte_is_token(c))
+	if (!text_is_token(c))
 		return "bad header name";
 	u->scan = SCAN_NAME;
 	return ++u->fields > UPGRADE_MAX_HEADERS ? too_many : NULL;
@@ -188,7 +145,7 @@ scan_name(struct upgrade *u, uint8_t c)
 {
 	if (c == ':')
 		u->scan = SCAN_FIELD;
-	else if (!byte_is_token(c))
+	else if (!text_is_token(c))
 		return "bad header name";
 	return NULL;
 }
@@ -245,28 +202,6 @@ scan_input(struct upgrade *u, const uint8_t *in, size_t len, const char **wrong)
 }
 
 /* ---- what the parser found ---- */
-
-/* 0, or -1 with errno. */
-static int
-text_append(struct text *t, const char *p, size_t len)
-{
-	size_t need = t->len + len + 1, size;
-	char *grown;
-
-	if (need > t->size) {
-		size = t->size == 0 ? UPGRADE_VALUE_MIN : 2 * t->size;
-		if (size < need)
-			size = need;
-		if ((grown = recallocarray(t->p, t->size, size, 1)) == NULL)
-			return -1;
-		t->p = grown;
-		t->size = size;
-	}
-	memcpy(t->p + t->len, p, len);
-	t->len += len;
-	t->p[t->len] = '\0';
-	return 0;
-}
 
 /* Returns -1, which stops the parser. */
 static int
@@ -433,145 +368,6 @@ parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 
 /* ---- is it the request that we want? ---- */
 
-/* Take the next element of a comma-separated list. */
-static bool
-list_next(const char **list, struct slice *out)
-{
-	const char *p = *list;
-
-	if (p == NULL)
-		return false;
-	p += strspn(p, " \t,");
-	if (*p == '\0')
-		return false;
-	out->p = p;
-	out->len = strcspn(p, ",");
-	*list = p + out->len;
-	while (p[out->len - 1] == ' ' || p[out->len - 1] == '\t')
-		out->len--;
-	return true;
-}
-
-static bool
-slice_is(const struct slice *s, const char *text)
-{
-	return s->len == strlen(text) && strncasecmp(s->p, text, s->len) == 0;
-}
-
-static bool
-list_has(const char *list, const char *token)
-{
-	struct slice s;
-
-	while (list_next(&list, &s))
-		if (slice_is(&s, token))
-			return true;
-	return false;
-}
-
-/* RFC 3986, section 3.2.2; IPv4 addresses look like names. */
-static bool
-host_name_legal(const char *p, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (p[i] == '%') {
-			if (len - i < 3 || !byte_is_hex((uint8_t)p[i + 1]) ||
-			    !byte_is_hex((uint8_t)p[i + 2]))
-				return false;
-			i += 2;
-		} else if (!byte_is_alnum((uint8_t)p[i]) &&
-			   (p[i] == '\0' ||
-			       strchr("-._~!$&'()*+,;=", p[i]) == NULL))
-			return false;
-	}
-	return len > 0;
-}
-
-static bool
-host_literal_legal(const char *p, size_t len)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr ip;
-
-	if (len < 2 || len - 2 >= sizeof(text) || p[len - 1] != ']')
-		return false;
-	memcpy(text, p + 1, len - 2);
-	text[len - 2] = '\0';
-	return inet_pton(AF_INET6, text, &ip) == 1;
-}
-
-/* host [":" [port]]; *port is PORT_NONE when there is none. */
-static bool
-host_parse(const char *p, size_t len, struct slice *host, int *port)
-{
-	const char *end = p + len, *q = p;
-
-	if (len > 0 && *p == '[') {
-		while (q < end && *q != ']')
-			q++;
-		if (q < end)
-			q++;
-	} else
-		while (q < end && *q != ':')
-			q++;
-	host->p = p;
-	host->len = (size_t)(q - p);
-	*port = PORT_NONE;
-	if (q < end && *q++ != ':')
-		return false;
-	for (; q < end; q++) {
-		if (!byte_is_digit((uint8_t)*q))
-			return false;
-		*port = (*port == PORT_NONE ? 0 : *port * 10) + (*q - '0');
-		if (*port > UINT16_MAX)
-			return false;
-	}
-	if (host->len > 0 && *p == '[')
-		return host_literal_legal(host->p, host->len);
-	return host_name_legal(host->p, host->len);
-}
-
-/* The value of a base64 digit, or -1. */
-static int
-base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (byte_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/*
- * Strict base64: whole groups, padding where it belongs, no stray bits.
- * Returns the number of bytes in out, or -1.
- */
-static ssize_t
-base64_decode(const struct text *t, uint8_t *out, size_t size)
-{
-	size_t i, n = 0, digits = t->len;
-	uint32_t bits = 0;
-	int d;
-
-	while (digits > 0 && t->len - digits < 2 && t->p[digits - 1] == '=')
-		digits--;
-	if (t->len % 4 != 0 || digits * 3 / 4 > size)
-		return -1;
-	for (i = 0; i < digits; i++) {
-		if ((d = base64_digit((uint8_t)t->p[i])) == -1)
-			return -1;
-		bits = bits << 6 | (uint32_t)d;
-		if (i % 4 != 0)
-			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	bits &= (1U << (t->len - digits) * 2) - 1;
-	return bits == 0 ? (ssize_t)n : -1;
-}
-
 /* origin-form, or absolute-form with a scheme that makes sense here. */
 static bool
 target_legal(const struct text *target)
@@ -590,7 +386,7 @@ target_legal(const struct text *target)
 	for (i = 0; bases[i] != NULL; i++)
 		if (strncasecmp(p, bases[i], strlen(bases[i])) == 0) {
 			p += strlen(bases[i]);
-			return host_parse(p, strcspn(p, "/?"), &host, &port);
+			return text_host(p, strcspn(p, "/?"), &host, &port);
 		}
 	return false;
 }
@@ -601,7 +397,7 @@ host_legal(const struct text *t)
 	struct slice host;
 	int port;
 
-	return host_parse(t->p, t->len, &host, &port);
+	return text_host(t->p, t->len, &host, &port);
 }
 
 static bool
@@ -609,7 +405,7 @@ key_legal(const struct text *t)
 {
 	uint8_t key[UPGRADE_KEY_SIZE];
 
-	return base64_decode(t, key, sizeof(key)) == UPGRADE_KEY_SIZE;
+	return text_base64(t, key, sizeof(key)) == UPGRADE_KEY_SIZE;
 }
 
 /* The request is complete: first what it says of itself, then what of us. */
@@ -632,11 +428,11 @@ upgrade_judge(struct upgrade *u)
 		return upgrade_bad(u, 400, "Content-Length on GET");
 	if (v[VALUE_ENCODING].p != NULL)
 		return upgrade_bad(u, 400, "Transfer-Encoding on GET");
-	if (!list_has(v[VALUE_UPGRADE].p, "websocket"))
+	if (!text_list_has(v[VALUE_UPGRADE].p, "websocket"))
 		return upgrade_bad(u, 426, "no upgrade to websocket");
 	if (v[VALUE_VERSION].p == NULL || strcmp(v[VALUE_VERSION].p, "13") != 0)
 		return upgrade_bad(u, 426, "Sec-WebSocket-Version is not 13");
-	if (!list_has(v[VALUE_CONNECTION].p, "upgrade"))
+	if (!text_list_has(v[VALUE_CONNECTION].p, "upgrade"))
 		return upgrade_bad(u, 400, "no upgrade in Connection header");
 	if (v[VALUE_KEY].p == NULL)
 		return upgrade_bad(u, 400, "no Sec-WebSocket-Key header");
@@ -756,7 +552,7 @@ scheme_parse(const struct text *auth, struct text *rest)
 
 	if (auth->p == NULL)
 		return SCHEME_NONE;
-	while (byte_is_token((uint8_t)auth->p[name.len]))
+	while (text_is_token((uint8_t)auth->p[name.len]))
 		name.len++;
 	*rest = (struct text){ .p = auth->p + name.len };
 	if (*rest->p == ' ') {
@@ -766,7 +562,7 @@ scheme_parse(const struct text *auth, struct text *rest)
 	if (!text_printable(rest))
 		rest->len = 0;
 	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-		if (slice_is(&name, schemes[i].name))
+		if (text_slice_is(&name, schemes[i].name))
 			return schemes[i].scheme;
 	return SCHEME_NONE;
 }
@@ -801,7 +597,7 @@ credential_basic(struct credential *c, const struct text *t)
 	uint8_t pair[LTP_ID_MAX + 1 + AUTH_KEY_MAX], *colon = NULL;
 	ssize_t i, len;
 
-	if ((len = base64_decode(t, pair, sizeof(pair))) > 0)
+	if ((len = text_base64(t, pair, sizeof(pair))) > 0)
 		colon = memchr(pair, ':', (size_t)len);
 	for (i = 0; i < len; i++)
 		if (pair[i] < ' ' || pair[i] == 0x7f)
@@ -879,7 +675,7 @@ upgrade_print_accept(const struct upgrade *u, char out[UPGRADE_RESPONSE_MAX])
 
 	if (accept_digest(u->values[VALUE_KEY].p, digest) == -1)
 		return 0;
-	while (!known && list_next(&offered, &s))
+	while (!known && text_list_next(&offered, &s))
 		known = subprotocol_known(&s);
 	n = snprintf(out, UPGRADE_RESPONSE_MAX,
 	    "HTTP/1.1 101 Switching Protocols\r\n"
@@ -952,7 +748,7 @@ upgrade_print_refusal(char out[UPGRADE_RESPONSE_MAX], unsigned status,
 struct origin {
 	struct slice scheme;
 	struct slice host;
-	int port; /* PORT_NONE also for the scheme's default */
+	int port; /* TEXT_PORT_NONE also for the scheme's default */
 };
 
 /* scheme "://" host [":" port], and nothing else. */
@@ -965,18 +761,12 @@ origin_parse(const char *p, size_t len, struct origin *o)
 		return false;
 	o->scheme = (struct slice){ p, (size_t)(mark - p) };
 	p = mark + strlen("://");
-	if (!host_parse(p, (size_t)(end - p), &o->host, &o->port))
+	if (!text_host(p, (size_t)(end - p), &o->host, &o->port))
 		return false;
-	if ((o->port == 80 && slice_is(&o->scheme, "http")) ||
-	    (o->port == 443 && slice_is(&o->scheme, "https")))
-		o->port = PORT_NONE;
+	if ((o->port == 80 && text_slice_is(&o->scheme, "http")) ||
+	    (o->port == 443 && text_slice_is(&o->scheme, "https")))
+		o->port = TEXT_PORT_NONE;
 	return true;
-}
-
-static bool
-slice_same(const struct slice *a, const struct slice *b)
-{
-	return a->len == b->len && strncasecmp(a->p, b->p, a->len) == 0;
 }
 
 bool
@@ -993,7 +783,7 @@ upgrade_origin_matches(const char *entry, const char *origin)
 		len -= 2;
 	return origin_parse(entry, len, &want) &&
 	       origin_parse(origin, strlen(origin), &have) &&
-	       slice_same(&want.scheme, &have.scheme) &&
-	       slice_same(&want.host, &have.host) &&
+	       text_slice_same(&want.scheme, &have.scheme) &&
+	       text_slice_same(&want.host, &have.host) &&
 	       (any_port || want.port == have.port);
 }

@@ -57,7 +57,6 @@ version(void)
 {
 	printf("ltpd %s\n", PACKAGE_VERSION);
 	printf("sandbox: %s\n", LTPD_SANDBOX);
-	printf("http parser: %s\n", LTPD_HTTP_PARSER);
 	printf("remote listeners: not built in\n");
 	printf("jwt: not built in\n");
 	printf("audit log: not built in\n");
@@ -218,5 +217,6 @@ main(int argc, char *argv[])
 	if (logfile_open(p.conf->log_file, opts.debug) == -1)
 		fatal("log_file: %s",
 		    p.conf->log_file == NULL ? "syslog" : p.conf->log_file);
+	logfile_set_json(p.conf->log_format == LOG_FORMAT_JSON);
 	return parent_run(&p);
 }

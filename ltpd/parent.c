@@ -371,7 +371,7 @@ parent_begin(struct parent *p)
 		log_warn("ltpd: event base");
 		return -1;
 	}
-	if ((p->shared = shared_new(&p->shared_fd)) == NULL) {
+	if ((p->shared = shared_new(p->conf->workers, &p->shared_fd)) == NULL) {
 		log_warn("ltpd: shared table");
 		return -1;
 	}

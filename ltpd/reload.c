@@ -51,8 +51,10 @@ reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
 	m.rate_limit_burst = conf->rate_limit_burst;
 	m.ip_rate_limit_rps = conf->ip_rate_limit_rps;
 	m.ip_rate_limit_burst = conf->ip_rate_limit_burst;
-	m.ip_rate_limit_ttl_secs = conf->ip_rate_limit_ttl_secs;
 	m.control_limit_rps = conf->control_limit_rps;
+	m.max_connections_per_ip = conf->max_connections_per_ip;
+	m.max_half_open_per_ip = conf->max_half_open_per_ip;
+	m.auth_failure_limit = conf->auth_failure_limit;
 	m.auth = conf->auth_mode != AUTH_MODE_NONE;
 	m.auth_in_hello = conf->auth_in_hello;
 	m.dialect = conf->dialect;
@@ -177,6 +179,7 @@ reload_apply_log(struct parent *p, const struct conf *conf)
 
 	if (!p->opts->debug && !same && logfile_open(now, false) == -1)
 		log_warn("log_file: %s", now == NULL ? "syslog" : now);
+	logfile_set_json(conf->log_format == LOG_FORMAT_JSON);
 	if (conf->log_level != p->conf->log_level)
 		parent_log_level(p, conf->log_level);
 }
