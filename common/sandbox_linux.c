@@ -334,6 +334,7 @@ sandbox_harden(int parent)
 	struct rlimit none = { 0, 0 };
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    setrlimit(RLIMIT_CORE, &none) == -1)
 		return -1;
 	if (parent == 0)
@@ -443,11 +444,6 @@ filter_enter(const struct policy *policy)
 	/* Another architecture has other numbers: i386, x32. */
 	error = seccomp_attr_set(
 	    ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-#if SCMP_VER_MAJOR > 2 || SCMP_VER_MINOR >= 5
-	/* Else it has but one error for all that the kernel says. */
-	if (error == 0)
-		error = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
-#endif
 	for (i = 0; i < policy->nclasses; i++) {
 		class = &policy->classes[i];
 		for (j = 0; j < class->ncalls && error == 0; j++)

@@ -191,6 +191,8 @@ parent_child_ready(struct parent *p, struct child *c)
 		    pool->auth->state == CHILD_READY)
 			pool_introduce(worker, pool->auth);
 	}
+	if (c == pool->metrics)
+		counters_publish(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
 	else if (p->ready && c->role == ROLE_WORKER)
@@ -365,7 +367,7 @@ parent_begin(struct parent *p)
 
 	p->started = monotime_now();
 	p->next_conn = 1;
-	p->generation = 1;
+	p->generation = p->last_generation = 1;
 	if ((p->base = event_base_new()) == NULL ||
 	    parent_catch_signals(p) == -1 || parent_start_tick(p) == -1) {
 		log_warn("ltpd: event base");

@@ -3,6 +3,7 @@
  */
 #include "pool.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -306,17 +307,27 @@ pool_buried(struct child *c, int status)
 	pool_respawn_later(c);
 }
 
+static int64_t
+pool_timeval_us(const struct timeval *tv)
+{
+	return (int64_t)tv->tv_sec * 1000000 + tv->tv_usec;
+}
+
 void
 pool_reap(struct pool *pool)
 {
+	struct rusage ru;
 	int status;
 	size_t i;
 
 	for (i = 0; i < pool->count; i++) {
 		struct child *c = &pool->child[i];
 
-		if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
+		if (c->pid == 0 ||
+		    wait4(c->pid, &status, WNOHANG, &ru) != c->pid)
 			continue;
+		c->dead_cpu_us += pool_timeval_us(&ru.ru_utime) +
+				  pool_timeval_us(&ru.ru_stime);
 		pool_buried(c, status);
 	}
 }

@@ -306,7 +306,6 @@ reload_new(struct parent *p)
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return NULL;
-	r->generation = p->generation + 1;
 	if ((r->timer = evtimer_new(p->base, reload_timeout, p)) == NULL) {
 		free(r);
 		return NULL;
@@ -321,12 +320,20 @@ reload_begin(struct parent *p, struct reload *r)
 	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
 	size_t i;
 
+	r->generation = ++p->last_generation;
 	p->reload = r;
 	evtimer_add(r->timer, &tv);
 	for (i = 0; i < p->pool->count; i++) {
 		if (p->pool->child[i].ch != NULL)
 			reload_send(p, &p->pool->child[i]);
 	}
+}
+
+void
+reload_abandon(struct parent *p)
+{
+	reload_free(p->reload);
+	p->reload = NULL;
 }
 
 int
@@ -339,7 +346,7 @@ reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
 		strlcpy(error, "the node is stopping", RELOAD_ERROR_MAX);
 	else if (!p->ready)
 		strlcpy(error, "the node is starting", RELOAD_ERROR_MAX);
-	else if (p->reload != NULL)
+	else if (p->reload != NULL && p->reload->conf != NULL)
 		strlcpy(error, "a reload is in progress", RELOAD_ERROR_MAX);
 	else if ((r = reload_new(p)) == NULL)
 		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
@@ -349,6 +356,8 @@ reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
 		log_warnx("reload: nothing changed: %s", error);
 		return -1;
 	}
+	/* New keys alone that are on their way are part of this reload. */
+	reload_abandon(p);
 	r->done = done;
 	r->arg = arg;
 	notify_send(
@@ -369,13 +378,6 @@ reload_keys(struct parent *p, struct keyset *keys)
 	}
 	r->keys = keys;
 	reload_begin(p, r);
-}
-
-void
-reload_abandon(struct parent *p)
-{
-	reload_free(p->reload);
-	p->reload = NULL;
 }
 
 void

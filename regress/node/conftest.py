@@ -76,7 +76,8 @@ class Tap:
         self.say("Bail out! pytest failed")
 
     def pytest_keyboard_interrupt(self, excinfo):
-        self.say(f"Bail out! {excinfo.value or 'interrupted'}")
+        if not self.broken:
+            self.say(f"Bail out! {excinfo.value or 'interrupted'}")
 
     def pytest_runtest_logreport(self, report):
         """

@@ -179,6 +179,7 @@ class Wire:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(address)
         self.buf = b""
+        self.bytes_out = self.bytes_in = 0
 
     def __enter__(self):
         return self
@@ -197,12 +198,15 @@ class Wire:
         self.sock.close()
 
     def send(self, *data):
-        self.sock.sendall(b"".join(data))
+        data = b"".join(data)
+        self.sock.sendall(data)
+        self.bytes_out += len(data)
 
     def fill(self):
         """Read once; False at the end of the stream."""
         data = self.sock.recv(65536)
         self.buf += data
+        self.bytes_in += len(data)
         return data != b""
 
     def take(self, n):
@@ -451,8 +455,8 @@ class Node:
             addr = ["%s:%d" % self.address]
             if self.ipv6:
                 addr.append("[::1]:%d" % ports[0])
-            self.configure(addr=addr, metrics_addr="%s:%d" % self.metrics_address,
-                           control_socket=str(self.control))
+            self.configure(addr=addr, control_socket=str(self.control),
+                           metrics_addr="%s:%d" % self.metrics_address)
             self.launch()
             if self.ready():
                 self.children = self.group() - {self.proc.pid}
