@@ -43,6 +43,7 @@ enum sandbox_mechanism {
 	SANDBOX_PLEDGE,
 };
 
+/* Fill in what the kernel says of this process, and what was entered. */
 void sandbox_report(struct sandbox_state *);
 
 #endif /* SANDBOX_H */

@@ -31,7 +31,9 @@ struct settings {
 	size_t nproxies;
 };
 
+/* Empty; NULL with errno. */
 struct settings *settings_new(uint32_t generation);
+/* NULL is allowed. */
 void settings_free(struct settings *);
 
 /* The records; -1 when one cannot be. */

@@ -21,6 +21,7 @@ struct control *control_open(
 void control_free(struct control *);
 int control_start(struct control *, struct parent *);
 
+/* Who is connected; the children's answers go there. */
 struct callers *control_callers(struct control *);
 
 #endif /* CONTROL_H */
