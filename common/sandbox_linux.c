@@ -491,6 +491,14 @@ sandbox_enter(enum role role, const char **why)
 		*why = NULL;
 		return 0;
 	}
+	/*
+	 * Errors go through the channel by now.  Whoever waits for the end of
+	 * stderr shall not wait for us, and with a file size limit of 0 a
+	 * stray line there would be deadly.
+	 */
+	*why = "stderr";
+	if (dup2(STDOUT_FILENO, STDERR_FILENO) == -1)
+		return -1;
 	*why = "resource limits";
 	if (limits_set(true) == -1)
 		return -1;

@@ -26,7 +26,7 @@
  * read at different moments; any other is over, whatever its age.  So an
  * address that was quiet for just 6.4 days less that time, or a multiple, may
  * be held back for up to that time.  What is over is a full burst again, and
- * that is all a longer memory (ttl_secs) could tell.
+ * that is all a longer memory (IP_RATE_LIMIT_TTL_SECS) could tell.
  *
  * Collision: in a full set an address finds the fingerprint of another with
  * odds of 8 in 2^22 (1 in 524288), and then shares its limit.  Among a million

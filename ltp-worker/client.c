@@ -315,7 +315,10 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	client_time(c, TIMED_GREETING,
 	    monotime_add_ms(
 		c->accepted, w->settings->node.handshake_timeout_ms));
-	if (c->refused || w->draining)
+	if (w->draining)
+		client_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
+		    "shutting down");
+	else if (c->refused)
 		client_refuse(c, 503, CATEGORY_HANDSHAKE,
 		    "connection limit reached", "connection limit reached");
 	else if (!settings_is_proxy(w->settings, &c->peer) &&

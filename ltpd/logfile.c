@@ -23,6 +23,7 @@ static char logfile_path[PATH_MAX];
 static int logfile_fd = -1;
 static bool logfile_syslog;
 static bool logfile_json;
+static bool logfile_echoes;
 
 static void
 logfile_sink(enum log_level level, const char *text, void *arg)
@@ -126,6 +127,12 @@ void
 logfile_set_json(bool json)
 {
 	logfile_json = json;
+}
+
+void
+logfile_echo(bool echo)
+{
+	logfile_echoes = echo;
 }
 
 /* ---- lines ---- */
@@ -254,6 +261,8 @@ logfile_write(enum log_level level, const char *process, const char *text)
 	struct iovec iov[2];
 
 	logfile_clean(clean, sizeof(clean), text);
+	if (logfile_echoes && level == LEVEL_ERROR)
+		fprintf(stderr, "%s: %s\n", process, clean);
 	logfile_time(when, sizeof(when));
 	if ((line = logfile_print(when, level, process, clean)) == NULL)
 		return;

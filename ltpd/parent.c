@@ -7,6 +7,7 @@
 #include "parent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -154,6 +155,27 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 
 /* ---- the node comes up ---- */
 
+/*
+ * Whoever started the node in the background may go on; from here on the
+ * log is the only place where it is heard.
+ */
+static void
+parent_detach(struct parent *p)
+{
+	int null;
+
+	if (p->ready_fd == -1)
+		return;
+	(void)!write(p->ready_fd, "", 1);
+	close(p->ready_fd);
+	p->ready_fd = -1;
+	logfile_echo(false);
+	if ((null = open("/dev/null", O_RDWR)) != -1) {
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+}
+
 static void
 parent_up(struct parent *p)
 {
@@ -169,12 +191,9 @@ parent_up(struct parent *p)
 		parent_fail(p, "listeners: %s", strerror(errno));
 		return;
 	}
+	counters_publish(p);
 	notify_send("READY=1\nMAINPID=%ld", (long)getpid());
-	if (p->ready_fd != -1) {
-		(void)!write(p->ready_fd, "", 1);
-		close(p->ready_fd);
-		p->ready_fd = -1;
-	}
+	parent_detach(p);
 }
 
 void
@@ -191,10 +210,10 @@ parent_child_ready(struct parent *p, struct child *c)
 		    pool->auth->state == CHILD_READY)
 			pool_introduce(worker, pool->auth);
 	}
-	if (c == pool->metrics)
-		counters_publish(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
+	else if (p->ready && c == pool->metrics)
+		counters_publish(p);
 	else if (p->ready && c->role == ROLE_WORKER)
 		listener_resume(p->listener);
 }
@@ -237,6 +256,7 @@ parent_stop(struct parent *p)
 		pool_kill_workers(p->pool);
 	else
 		pool_drain(p->pool, PARENT_WORKER_DRAIN_MS);
+	counters_publish(p);
 	parent_child_left(p);
 }
 

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "parent.h"
 #include "reload.h"
+#include "sandbox.h"
 #include "shared.h"
 
 /* Back-off: so many deaths in a row cost nothing, then one start a second. */
@@ -462,6 +463,12 @@ pool_running(const struct pool *pool, unsigned roles)
 static void
 pool_describe_parent(const struct parent *p, struct msg_process *out)
 {
+	struct sandbox_state state;
+
+	sandbox_report(&state);
+	out->mechanism = state.mechanism;
+	out->landlock_abi = state.landlock_abi;
+	out->dumpable = state.dumpable;
 	out->role = ROLE_PARENT;
 	out->pid = getpid();
 	out->uid = getuid();

@@ -336,34 +336,54 @@ reload_abandon(struct parent *p)
 	p->reload = NULL;
 }
 
+/* Why no reload can be started now, or NULL. */
+static const char *
+reload_obstacle(const struct parent *p)
+{
+	if (p->stopping)
+		return "the node is stopping";
+	if (!p->ready)
+		return "the node is starting";
+	if (p->reload != NULL && p->reload->conf != NULL)
+		return "a reload is in progress";
+	return NULL;
+}
+
+static int
+reload_failed(struct parent *p, const char *error)
+{
+	p->counters.n[COUNT_RELOAD_FAILURES]++;
+	log_warnx("reload: nothing changed: %s", error);
+	return -1;
+}
+
 int
 reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
     char error[RELOAD_ERROR_MAX])
 {
-	struct reload *r = NULL;
+	const char *obstacle = reload_obstacle(p);
+	struct reload *r;
 
-	if (p->stopping)
-		strlcpy(error, "the node is stopping", RELOAD_ERROR_MAX);
-	else if (!p->ready)
-		strlcpy(error, "the node is starting", RELOAD_ERROR_MAX);
-	else if (p->reload != NULL && p->reload->conf != NULL)
-		strlcpy(error, "a reload is in progress", RELOAD_ERROR_MAX);
-	else if ((r = reload_new(p)) == NULL)
-		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
-	if (r == NULL || reload_load(p, r, error) == -1) {
-		reload_free(r);
-		p->counters.n[COUNT_RELOAD_FAILURES]++;
-		log_warnx("reload: nothing changed: %s", error);
-		return -1;
+	if (obstacle != NULL) {
+		strlcpy(error, obstacle, RELOAD_ERROR_MAX);
+		return reload_failed(p, error);
 	}
-	/* New keys alone that are on their way are part of this reload. */
-	reload_abandon(p);
-	r->done = done;
-	r->arg = arg;
+	/* A service manager waits for both words, whatever comes of it. */
 	notify_send(
 	    "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotime_now().us);
-	reload_begin(p, r);
-	return 0;
+	if ((r = reload_new(p)) == NULL) {
+		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
+	} else if (reload_load(p, r, error) == 0) {
+		/* New keys alone on their way are part of this reload. */
+		reload_abandon(p);
+		r->done = done;
+		r->arg = arg;
+		reload_begin(p, r);
+		return 0;
+	}
+	reload_free(r);
+	notify_send("READY=1");
+	return reload_failed(p, error);
 }
 
 void

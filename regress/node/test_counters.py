@@ -575,9 +575,11 @@ def test_histograms(lab):
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez"])
-def test_health(node, path):
-    status, _, _ = node.get(path)
-    assert status == 200
+def test_who_is_ready_is_well(lab, path):
+    """From the first moment on."""
+    with lab.node() as node:
+        status, _, body = node.get(path)
+        assert status == 200, body
 
 
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/x", "/etc"])
