@@ -14,6 +14,7 @@ import pwd
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -319,9 +320,13 @@ def ctl_as(node, uid, gid, *args, groups="--clear-groups"):
 # ---- the control socket ----
 
 def operator(node):
+    """A connection to the control socket that has said nothing yet."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.settimeout(TIMEOUT)
+    # A connect that does not block would fail while the backlog is full.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                    struct.pack("ll", int(TIMEOUT), 0))
     sock.connect(str(node.control))
+    sock.settimeout(TIMEOUT)
     return sock
 
 

@@ -480,7 +480,8 @@ def test_a_broken_key_file(lab, policy, content, mode, said):
         beat(enter(node, "carol", CAROL), 1, "carol")
         assert ops.status_for(node, ALICE) == REFUSED
         beat(bob, 2, "bob")
-        wait_for(lambda: node.metrics()["auth_keys_reload_failure_total"] >= 1,
+        # Whoever watches the file may have seen it first, too.
+        wait_for(lambda: node.metrics()["auth_keys_reload_failure_total"] > 0,
                  "the failure is counted")
         node.metrics_are(auth_keys_active=2)
 
