@@ -258,7 +258,7 @@ CASES = {
     "LtpdDown": ("2m", {"up": ("0x20", "1x20")}),
     "LtpdMissing": ("6m", {"other": ("1x30", None), "up": (None, "1x30")}),
     "LtpdWorkersMissing": ("2m", {"ltp_workers": ("3x20", "4x20"),
-                                  "ltp_worker_count": ("4x20", "4x20")}),
+                                  "ltp_workers_configured": ("4x20", "4x20")}),
     "LtpdNoWorkers": ("1m", {"ltp_workers": ("0x20", "1x20")}),
     "LtpdProcessRestarted": ("10m", {
         'ltp_restarts_total process="worker"': ("0x20 1x40", "7x60")}),
@@ -326,7 +326,7 @@ def found(program):
     """A program that comes with Prometheus."""
     path = shutil.which(program)
     if path is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{program} is not installed: Debian's prometheus has it")
     return path
 
 
@@ -352,6 +352,7 @@ def promtool_test(alert, which):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", [0, 1], ids=["enough", "not_enough"])
 def test_every_alert_fires_when_there_is(tmp_path, which):
     promtool = found("promtool")
@@ -469,12 +470,14 @@ class Prometheus:
             return self.query('count_over_time(up{job="ltpd"}[1m]) > 3')
 
 
+@pytest.mark.long
 def test_prometheus_scrapes_the_node(prometheus):
     target, = prometheus.get("targets")["activeTargets"]
     assert (target["health"], target["lastError"]) == ("up", "")
     assert target["labels"]["job"] == "ltpd"
 
 
+@pytest.mark.long
 def test_prometheus_takes_the_alerts_and_a_quiet_node_raises_none(
         prometheus):
     def evaluated():
@@ -487,6 +490,7 @@ def test_prometheus_takes_the_alerts_and_a_quiet_node_raises_none(
         assert (rule["health"], rule["state"]) == ("ok", "inactive"), rule
 
 
+@pytest.mark.long
 def test_every_query_of_the_dashboard_finds_something(prometheus):
     for place, expr, legend in EXPRS["dashboard"]:
         result = prometheus.query(expr)

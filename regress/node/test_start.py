@@ -366,7 +366,7 @@ def test_workers(lab, workers):
         rows = [p for p in processes(node) if p["process"] == "worker"]
         assert [p["connections"] for p in rows] == workers * [2]
         assert [p["sessions"] for p in rows] == workers * [2]
-        node.metrics_are(ltp_workers=workers, ltp_worker_count=workers,
+        node.metrics_are(ltp_workers=workers, ltp_workers_configured=workers,
                          ltp_ws_connections_current=2 * workers)
 
 
