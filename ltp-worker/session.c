@@ -131,8 +131,11 @@ session_alloc(const struct str *client_id, const struct str *tag)
 	s = calloc(1, sizeof(*s) + client_id->len + tag->len);
 	if (s == NULL)
 		return NULL;
-	memcpy(s->text, client_id->p, client_id->len);
-	memcpy(s->text + client_id->len, tag->p, tag->len);
+	/* An absent one has no place either. */
+	if (client_id->len > 0)
+		memcpy(s->text, client_id->p, client_id->len);
+	if (tag->len > 0)
+		memcpy(s->text + client_id->len, tag->p, tag->len);
 	s->client_id.p = s->text;
 	s->client_id.len = client_id->len;
 	s->tag.p = s->text + client_id->len;
