@@ -377,6 +377,7 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	if (output_put_frame(&c->worker->output, WS_OP_CLOSE, payload, n) == -1)
 		c->broken = true;
 	c->state = CLIENT_CLOSING;
+	session_end(c);
 	client_forget_login(c);
 	ws_clear(&c->ws);
 }
@@ -666,10 +667,8 @@ client_expired(struct client *c)
 void
 client_idle(struct client *c)
 {
-	if (c->session != NULL) {
+	if (c->session != NULL)
 		++*client_counter(c, COUNT_EXPIRED_TTL);
-		session_free(c);
-	}
 	client_log(c, LEVEL_DEBUG, "expired", "idle timeout");
 	client_close(c, WS_GOING_AWAY, "idle timeout");
 	client_served(c);

@@ -172,15 +172,22 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 }
 
 void
-session_free(struct client *c)
+session_end(struct client *c)
 {
-	free(c->hello);
-	c->hello = NULL;
-	if (c->session == NULL)
+	if (c->session == NULL || c->session->over)
 		return;
 	shared_give(c->worker->shared, SHARED_SESSIONS, c->worker->slot);
+	c->session->over = true;
+}
+
+void
+session_free(struct client *c)
+{
+	session_end(c);
 	free(c->session);
 	c->session = NULL;
+	free(c->hello);
+	c->hello = NULL;
 }
 
 /* Every valid message is counted and keeps the session alive. */

@@ -10,7 +10,6 @@ import ctypes
 import http.client
 import json
 import os
-import pwd
 import re
 import signal
 import socket
@@ -22,8 +21,7 @@ import threading
 import time
 
 import node as harness
-from node import (NOBODY, SAMPLE, TIMEOUT, Node, compact, free_ports,
-                  wait_for)
+from node import SAMPLE, TIMEOUT, Node, free_ports, wait_for
 
 ROOT = os.getuid() == 0
 # Somebody who is neither root nor the user of the node.

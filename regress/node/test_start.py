@@ -5,13 +5,12 @@ import os
 import re
 import select
 import socket
-import subprocess
 import time
 
 import pytest
 
 import ops
-from node import TIMEOUT, Wire, free_ports, request, wait_for
+from node import free_ports, wait_for
 from ops import beat, config, enter, processes, run_ltpd, started, summary
 
 SECRET = "secret-key-0001"
@@ -479,15 +478,20 @@ def fate(sock):
     return "503"
 
 
+def fates_of(socks):
+    """When everybody has got an answer."""
+    return wait_for(
+        lambda: (f := [fate(s) for s in socks]) and None not in f and f,
+        "everybody has got an answer")
+
+
 def test_over_max_connections(lab):
     cap, over = 10, 200
     with started(lab, max_connections=cap, workers=2,
                  handshake_timeout_ms=600000) as node:
         wires = [enter(node, f"c{i}") for i in range(cap)]
         crowd = connect_many(node, over)
-        fates = wait_for(
-            lambda: (f := [fate(s) for s in crowd]) and None not in f and f,
-            "everybody has got an answer")
+        fates = fates_of(crowd)
         polite, rude = fates.count("503"), fates.count("closed")
         # Those who were refused were still there, or these would be more.
         assert REFUSALS <= polite < over and polite + rude == over
@@ -510,19 +514,12 @@ def test_refusals_make_room_for_more(lab):
     """Who is refused is forgotten when it leaves, or after a second."""
     with started(lab, max_connections=1) as node:
         wire = enter(node)
-        for _ in range(3):
+
+        def all_are_told():
             crowd = connect_many(node, REFUSALS)
-            wait_for(lambda: all(fate(s) == "503" for s in crowd),
-                     "each is told")
+            fates = fates_of(crowd)
             close_all(crowd)
-            wait_for(lambda: polite_again(node), "there is room")
+            return set(fates) == {"503"}
+        for _ in range(3):
+            wait_for(all_are_told, "there is room for all refusals again")
         beat(wire)
-
-
-def polite_again(node):
-    with Wire(node.address) as wire:
-        wire.send(request())
-        try:
-            return wire.response().status == 503
-        except (EOFError, OSError):
-            return False
