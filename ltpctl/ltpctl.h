@@ -25,6 +25,7 @@ struct ltpctl {
 	unsigned count; /* heartbeats, screens; 0: not given */
 	unsigned interval_ms; /* 0: not given */
 	const char *key_file; /* NULL: no key */
+	const char *key_output; /* where a key goes beside stdout, or NULL */
 	bool json;
 	char **args; /* what follows the words of the verb */
 	int nargs;
@@ -41,7 +42,7 @@ struct verb {
 	const char *setup; /* pledge(2) promises up to the connection */
 	const char *running; /* and from there on */
 	int (*run)(struct ltpctl *);
-	unsigned what; /* enum ctl_show, or 1 for verbose */
+	unsigned what; /* enum ctl_show, keyedit_op, or 1 for verbose */
 	const char *help;
 };
 
