@@ -188,6 +188,13 @@ static const struct call listener[] = {
 	REFUSE(socket, EACCES),
 };
 
+/* file: read back, cut and sync a file that was passed open. */
+static const struct call file[] = {
+	ALLOW(fsync),
+	ALLOW(ftruncate),
+	ALLOW(pread64),
+};
+
 static const struct class worker_classes[] = {
 	CLASS(libc),
 	CLASS(memory),
@@ -211,6 +218,14 @@ static const struct class metrics_classes[] = {
 	CLASS(bytes),
 	CLASS(stream),
 	CLASS(listener),
+};
+
+static const struct class audit_classes[] = {
+	CLASS(libc),
+	CLASS(memory),
+	CLASS(loop),
+	CLASS(bytes),
+	CLASS(file),
 };
 
 /* ---- Landlock ---- */
@@ -312,6 +327,7 @@ struct policy {
 	const struct class *classes; /* NULL: no filter */
 	size_t nclasses;
 	bool confined; /* starts no process, writes no file */
+	bool writes; /* .. but one that was passed */
 };
 
 /*
@@ -319,13 +335,16 @@ struct policy {
  * exec; Landlock nests, and each of them adds its own.
  */
 static const struct policy policies[] = {
-	{ ROLE_PARENT, &parent_lacks, NULL, 0, false },
+	{ ROLE_PARENT, &parent_lacks, NULL, 0, false, false },
 	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes),
-	    true },
-	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), true },
+	    true, false },
+	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), true,
+	    false },
 	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes),
+	    true, false },
+	{ ROLE_AUDIT, &everything, audit_classes, NITEMS(audit_classes), true,
 	    true },
-	{ ROLE_CTL, &ctl_lacks, NULL, 0, false },
+	{ ROLE_CTL, &ctl_lacks, NULL, 0, false, false },
 };
 
 /* No call tells which domain a process is in. */
@@ -351,7 +370,7 @@ sandbox_harden(int parent)
 }
 
 static int
-limits_enter(void)
+limits_enter(const struct policy *policy)
 {
 	static const __rlimit_resource_t resources[] = { RLIMIT_CORE,
 		RLIMIT_FSIZE, RLIMIT_NPROC };
@@ -359,6 +378,8 @@ limits_enter(void)
 	size_t i;
 
 	for (i = 0; i < NITEMS(resources); i++) {
+		if (resources[i] == RLIMIT_FSIZE && policy->writes)
+			continue;
 		if (setrlimit(resources[i], &none) == -1)
 			return -1;
 	}
@@ -479,7 +500,7 @@ sandbox_enter(enum role role, const char **why)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
 	*why = "resource limits";
-	if (policy->confined && limits_enter() == -1)
+	if (policy->confined && limits_enter(policy) == -1)
 		return -1;
 	if (landlock_enter(policy->lacks, why) == -1)
 		return -1;

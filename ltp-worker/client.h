@@ -57,6 +57,7 @@ struct client {
 	bool refused; /* over the cap: holds a refusal, no connection */
 	bool broken; /* the socket failed; free it when served */
 	bool shut; /* nothing more is sent */
+	bool parked; /* not read from until client_unpark() */
 
 	struct addr peer; /* the socket's other end */
 	struct addr client_ip; /* behind a trusted proxy, else the peer */
@@ -113,6 +114,9 @@ void client_hold(struct client *);
 /* The answer of auth.  id is not NUL-terminated, NULL unless granted. */
 void client_signed_in(
     struct client *, enum login_result, const char *id, size_t len);
+
+/* The audit log has room again, or it never will: read on. */
+void client_unpark(struct client *);
 
 /* The clock has passed its deadline. */
 void client_expired(struct client *);

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "chan.h"
 #include "counters.h"
 #include "listener.h"
@@ -44,6 +45,7 @@ struct caller {
 	bool greeted;
 	/* what it waits for */
 	uint32_t request; /* of a worker's answer, 0: none */
+	bool rotating;
 	bool listing; /* sessions */
 	size_t worker; /* whose sessions, by slot */
 	uint64_t after; /* the last connection it was told of */
@@ -199,6 +201,7 @@ caller_free(struct caller *o)
 	struct control *c = o->control;
 
 	reload_forget(c->parent, o);
+	auditlog_forget(c->parent->auditlog, o);
 	TAILQ_REMOVE(&c->callers, o, entry);
 	c->count--;
 	chan_free(o->ch);
@@ -236,6 +239,7 @@ caller_end(struct caller *o, const char *error)
 
 	o->request = 0;
 	o->listing = false;
+	o->rotating = false;
 	chan_send(o->ch, MSG_CTL_END, &m, sizeof(m), text, strnlen(text, 1024));
 }
 
@@ -541,7 +545,7 @@ control_child_gone(struct control *c, struct child *child)
 }
 
 static void
-caller_reloaded(const char *error, void *arg)
+caller_done(const char *error, void *arg)
 {
 	caller_end(arg, error);
 }
@@ -551,7 +555,7 @@ caller_reload(struct caller *o)
 {
 	char error[RELOAD_ERROR_MAX];
 
-	if (reload_start(o->control->parent, caller_reloaded, o, error) == -1)
+	if (reload_start(o->control->parent, caller_done, o, error) == -1)
 		caller_end(o, error);
 }
 
@@ -564,6 +568,23 @@ caller_log(struct caller *o, struct msg *m)
 	memcpy(&what, m->data, sizeof(what));
 	parent_log_level(p, what.verbose ? LEVEL_DEBUG : p->conf->log_level);
 	caller_end(o, NULL);
+}
+
+static void
+caller_rotate(struct caller *o)
+{
+	char error[PARENT_ERROR_MAX];
+
+	switch (parent_rotate(o->control->parent, caller_done, o, error)) {
+	case 0:
+		caller_end(o, NULL);
+		break;
+	case 1:
+		o->rotating = true;
+		break;
+	default:
+		caller_end(o, error);
+	}
 }
 
 static void
@@ -585,7 +606,7 @@ control_dispatch_caller(struct chan *ch, struct msg *m, void *arg)
 		chan_reject(ch, "no hello first");
 		return;
 	}
-	if (o->request != 0 || o->listing) {
+	if (o->request != 0 || o->listing || o->rotating) {
 		chan_reject(ch, "asks before it was answered");
 		return;
 	}
@@ -601,6 +622,9 @@ control_dispatch_caller(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_CTL_LOG:
 		caller_log(o, m);
+		break;
+	case MSG_CTL_ROTATE:
+		caller_rotate(o);
 		break;
 	case MSG_CTL_DISCONNECT:
 		caller_disconnect(o, m);

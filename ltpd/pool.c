@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "chan.h"
 #include "child.h"
 #include "control.h"
@@ -49,13 +50,14 @@ struct pool *
 pool_new(struct parent *p)
 {
 	bool auth = p->conf->auth_mode != AUTH_MODE_NONE;
+	bool audit = p->conf->audit_log_file != NULL;
 	struct pool *pool;
 	size_t i;
 
 	if ((pool = calloc(1, sizeof(*pool))) == NULL)
 		return NULL;
 	pool->nworkers = p->conf->workers;
-	pool->count = pool->nworkers + 1 + (auth ? 1 : 0);
+	pool->count = pool->nworkers + 1 + (auth ? 1 : 0) + (audit ? 1 : 0);
 	pool->child = calloc(pool->count, sizeof(*pool->child));
 	if (pool->child == NULL) {
 		free(pool);
@@ -66,8 +68,12 @@ pool_new(struct parent *p)
 	pool->metrics = &pool->child[i++];
 	pool_child_init(pool->metrics, p, ROLE_METRICS, 0);
 	if (auth) {
-		pool->auth = &pool->child[i];
+		pool->auth = &pool->child[i++];
 		pool_child_init(pool->auth, p, ROLE_AUTH, 0);
+	}
+	if (audit) {
+		pool->audit = &pool->child[i];
+		pool_child_init(pool->audit, p, ROLE_AUDIT, 0);
 	}
 	return pool;
 }
@@ -156,6 +162,8 @@ pool_equip(struct child *c)
 		type = MSG_LISTENER;
 		fd = dup(listener_metrics_fd(c->parent->listener));
 		break;
+	case ROLE_AUDIT:
+		return auditlog_equip(c->parent->auditlog, c, c->parent->conf);
 	default:
 		return 0;
 	}
@@ -255,6 +263,9 @@ pool_count_restart(struct child *c)
 	case ROLE_AUTH:
 		n->n[COUNT_RESTARTS_AUTH]++;
 		break;
+	case ROLE_AUDIT:
+		n->n[COUNT_RESTARTS_AUDIT]++;
+		break;
 	default:
 		n->n[COUNT_RESTARTS_METRICS]++;
 		break;
@@ -292,6 +303,8 @@ pool_buried(struct child *c, int status)
 		shared_reclaim(p->shared, c->slot);
 		control_child_gone(p->control, c);
 	}
+	if (c->role == ROLE_AUDIT)
+		auditlog_child_gone(p->auditlog);
 	if (p->stopping) {
 		parent_child_left(p);
 		return;
@@ -378,23 +391,25 @@ pool_choose(const struct pool *pool)
 }
 
 void
-pool_introduce(struct child *worker, struct child *auth)
+pool_introduce(struct child *worker, struct child *sibling)
 {
-	struct msg_peer to_worker = { .role = ROLE_AUTH };
-	struct msg_peer to_auth = { .role = ROLE_WORKER };
+	struct msg_peer to_worker = { .role = sibling->role };
+	struct msg_peer to_sibling = { .role = ROLE_WORKER };
+	const char *name = role_name(sibling->role);
 	int sv[2];
 
-	to_auth.slot = worker->slot;
+	to_sibling.slot = worker->slot;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		0, sv) == -1) {
-		log_warn("%s: no channel to auth", pool_child_name(worker));
+		log_warn("%s: no channel to %s", pool_child_name(worker), name);
 		return;
 	}
 	if (chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
 		sizeof(to_worker)) == -1 ||
-	    chan_send_fds(
-		auth->ch, MSG_PEER, &sv[1], 1, &to_auth, sizeof(to_auth)) == -1)
-		log_warn("%s: not introduced to auth", pool_child_name(worker));
+	    chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
+		sizeof(to_sibling)) == -1)
+		log_warn("%s: not introduced to %s", pool_child_name(worker),
+		    name);
 }
 
 /* ---- stopping ---- */

@@ -27,7 +27,7 @@ import pytest
 TIMEOUT = float(os.environ.get("LTPD_TIMEOUT", "5"))    # seconds
 NOBODY = 65534
 PROGRAMS = ("ltpd/ltpd", "ltpctl/ltpctl", "ltp-worker/ltp-worker",
-            "ltp-auth/ltp-auth", "ltp-metrics/ltp-metrics")
+            "ltp-auth/ltp-auth", "ltp-metrics/ltp-metrics", "ltp-audit/ltp-audit")
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
 BUILD = pathlib.Path(os.environ.get(
     "LTPD_BUILD", pathlib.Path(__file__).resolve().parents[2]))
