@@ -31,6 +31,8 @@
 
 /* Between two looks at what is to be synced, retried or reported. */
 #define AUDIT_TICK_SECS 1
+/* Bytes of lines that are written before the turn of the loop ends. */
+#define AUDIT_BATCH_MAX (256 * 1024)
 
 /* One worker. */
 struct peer {
@@ -177,6 +179,9 @@ audit_records(struct audit *a, struct chan *ch, struct msg *m)
 {
 	struct wire w;
 
+	/* Signatures take their time: do not let too much pile up. */
+	if (a->ledger.writable && a->ledger.len > AUDIT_BATCH_MAX)
+		audit_write(a);
 	wire_init(&w, m->data, m->len);
 	while (w.left > 0) {
 		if (!audit_record(a, &w)) {

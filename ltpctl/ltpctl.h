@@ -25,6 +25,7 @@ struct ltpctl {
 	unsigned count; /* heartbeats, screens; 0: not given */
 	unsigned interval_ms; /* 0: not given */
 	const char *key_file; /* NULL: no key */
+	const char *public_key; /* in hex, or a file of them; NULL: none */
 	bool json;
 	char **args; /* what follows the words of the verb */
 	int nargs;
