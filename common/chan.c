@@ -22,9 +22,9 @@
 struct chan_out {
 	TAILQ_ENTRY(chan_out) entry;
 	size_t nfds;
-	int fds[MSG_MAX_FDS];
-	size_t size; /* header and payload */
-	uint8_t data[];
+	size_t size; /* of data: header and payload */
+	uint8_t *data; /* behind the descriptors */
+	int fds[];
 };
 
 struct chan {
@@ -90,7 +90,7 @@ chan_dequeue(struct chan *ch, struct chan_out *o)
 	TAILQ_REMOVE(&ch->queue, o, entry);
 	ch->queued -= o->size;
 	chan_close_fds(o->fds, o->nfds);
-	freezero(o, sizeof(*o) + o->size);
+	freezero(o, sizeof(*o) + o->nfds * sizeof(o->fds[0]) + o->size);
 }
 
 void
@@ -166,8 +166,10 @@ chan_enqueue(struct chan *ch, struct iovec *iov, size_t niov, const int *fds,
 		errno = ENOBUFS;
 		return -1;
 	}
-	if ((o = malloc(sizeof(*o) + size)) == NULL)
+	o = malloc(sizeof(*o) + nfds * sizeof(o->fds[0]) + size);
+	if (o == NULL)
 		return -1;
+	o->data = (uint8_t *)&o->fds[nfds];
 	o->nfds = nfds;
 	if (nfds > 0)
 		memcpy(o->fds, fds, sizeof(int) * nfds);

@@ -21,7 +21,7 @@
 
 #include "msg.h"
 
-#define CHAN_HIGH_WATER (1024 * 1024) /* bytes queued */
+#define CHAN_HIGH_WATER (8 * 1024 * 1024) /* bytes; more keys than fit a file */
 #define CHAN_LOW_WATER  (256 * 1024)
 
 /* A received message.  data and fds are valid during the callback only. */

@@ -47,7 +47,8 @@ _Noreturn void fatalx(const char *fmt, ...) LOG_PRINTF(1, 2);
 
 /*
  * Encode len bytes of src with vis(3) into dst so that the result holds no
- * space, quote, control character or non-ASCII byte; cut at dstsize.
+ * space, control character or non-ASCII byte, and a quote only behind a
+ * backslash; cut at dstsize.
  * Returns dst.
  */
 char *log_vis(char *dst, size_t dstsize, const void *src, size_t len);

@@ -64,6 +64,18 @@ static const struct msg_rule rules[MSG__MAX] = {
 	[MSG_AUTH_REPLY] = { "auth_reply", ROLE_AUTH, ROLE_WORKER,
 	    ATLEAST(msg_auth_reply, LTP_ID_MAX), 0, 0 },
 
+	[MSG_AUTH_HERE] = { "auth_here", ROLE_WORKER, ROLE_AUTH,
+	    TEXT(LTP_ID_MAX), 0, 0 },
+	[MSG_AUTH_LEFT] = { "auth_left", ROLE_WORKER, ROLE_AUTH,
+	    TEXT(LTP_ID_MAX), 0, 0 },
+	[MSG_AUTH_REVOKED] = { "auth_revoked", ROLE_AUTH, ROLE_WORKER,
+	    TEXT(LTP_ID_MAX), 0, 0 },
+	[MSG_KEYS_GET] = { "keys_get", ROLE_PARENT, ROLE_AUTH,
+	    EXACT(msg_keys_get), 0, 0 },
+	[MSG_KEYS_PAGE] = { "keys_page", ROLE_AUTH, ROLE_PARENT,
+	    ATLEAST(msg_keys_page, KEYS_PAGE_MAX * sizeof(struct msg_key_use)),
+	    0, 0 },
+
 	[MSG_AUDIT_FILE] = { "audit_file", ROLE_PARENT, ROLE_AUDIT, NOTHING, 1,
 	    1 },
 	[MSG_AUDIT] = { "audit", ROLE_WORKER, ROLE_AUDIT,
@@ -110,7 +122,7 @@ static const struct msg_rule rules[MSG__MAX] = {
 /* What is on the wire has no padding that a compiler chose. */
 _Static_assert(sizeof(struct msg_hdr) == 8, "msg_hdr");
 _Static_assert(sizeof(struct msg_conf_begin) == 16, "msg_conf_begin");
-_Static_assert(sizeof(struct msg_conf_worker) == 56, "msg_conf_worker");
+_Static_assert(sizeof(struct msg_conf_worker) == 64, "msg_conf_worker");
 _Static_assert(sizeof(struct msg_conf_proxy) == 20, "msg_conf_proxy");
 _Static_assert(sizeof(struct msg_conf_key) == 36, "msg_conf_key");
 _Static_assert(sizeof(struct msg_conf_end) == 16, "msg_conf_end");
@@ -141,7 +153,10 @@ _Static_assert(sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX +
 _Static_assert(sizeof(struct msg_process) == 80, "msg_process");
 _Static_assert(sizeof(struct msg_ctl_summary) == sizeof(struct msg_stat) + 24,
     "msg_ctl_summary");
-_Static_assert(sizeof(struct msg_ctl_key) == 16, "msg_ctl_key");
+_Static_assert(sizeof(struct msg_keys_get) == 8, "msg_keys_get");
+_Static_assert(sizeof(struct msg_keys_page) == 16, "msg_keys_page");
+_Static_assert(sizeof(struct msg_key_use) == 16, "msg_key_use");
+_Static_assert(sizeof(struct msg_ctl_key) == 32, "msg_ctl_key");
 _Static_assert(sizeof(struct msg_ctl_config) == 8, "msg_ctl_config");
 
 const struct msg_rule *

@@ -63,6 +63,11 @@ enum msg_type {
 	/* Workers and auth. */
 	MSG_AUTH_ASK,
 	MSG_AUTH_REPLY,
+	MSG_AUTH_HERE,
+	MSG_AUTH_LEFT,
+	MSG_AUTH_REVOKED,
+	MSG_KEYS_GET,
+	MSG_KEYS_PAGE,
 
 	/* The audit log. */
 	MSG_AUDIT_FILE,
@@ -144,8 +149,10 @@ struct msg_conf_worker {
 	uint32_t rate_limit_burst;
 	uint32_t ip_rate_limit_rps; /* 0: off */
 	uint32_t ip_rate_limit_burst;
-	uint32_t ip_rate_limit_ttl_secs;
 	uint32_t control_limit_rps; /* 0: off */
+	uint32_t max_connections_per_ip; /* 0: off */
+	uint32_t max_half_open_per_ip; /* 0: off */
+	uint32_t auth_failure_limit; /* per address and minute, 0: off */
 	uint8_t auth; /* 1: ltp-auth must be asked */
 	uint8_t auth_in_hello;
 	uint8_t dialect; /* enum conf_dialect */
@@ -330,6 +337,34 @@ struct msg_auth_reply {
 	uint16_t id_len;
 };
 
+/*
+ * MSG_AUTH_HERE: a connection that was signed in by the key of this id goes
+ * on while auth is another process; MSG_AUTH_LEFT: one has ended;
+ * MSG_AUTH_REVOKED: the id has no key any more, end its connections.  Each
+ * is the id.
+ */
+
+/* MSG_KEYS_GET: how the keys are used, from the one of this number on. */
+struct msg_keys_get {
+	uint32_t request; /* comes back in the page */
+	uint32_t first; /* in the order of MSG_CONF_KEY */
+};
+
+/* MSG_KEYS_PAGE.  Then count records. */
+struct msg_keys_page {
+	uint32_t request;
+	uint32_t generation;
+	uint32_t first;
+	uint32_t count;
+};
+
+#define KEYS_PAGE_MAX 512
+
+struct msg_key_use {
+	int64_t last_used; /* seconds since the epoch, 0: never */
+	int64_t sessions; /* connections that it signed in */
+};
+
 /* ---- the audit log ---- */
 
 #define AUDIT_SESSION_MAX 64 /* bytes of a line's session_id */
@@ -487,6 +522,8 @@ struct msg_ctl_key {
 	uint8_t pad;
 	uint16_t id_len;
 	int64_t loaded; /* seconds since the epoch */
+	int64_t last_used; /* likewise; 0: never, -1: not known */
+	int64_t sessions; /* -1: not known */
 };
 
 enum key_source {

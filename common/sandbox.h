@@ -9,8 +9,8 @@
 #include "msg.h"
 
 /*
- * First call of every main: not dumpable, no core, and leave when the parent
- * does.  Call before anything secret is in memory.  parent is the expected
+ * First call of every main: not dumpable, no core, no new privileges by exec,
+ * and leave when the parent does.  Call before anything secret is in memory.  parent is the expected
  * parent's pid, 0 for a program that may outlive its parent.  Returns 0, or
  * -1 with errno; ESRCH when the parent has gone already.
  */
@@ -43,6 +43,7 @@ enum sandbox_mechanism {
 	SANDBOX_PLEDGE,
 };
 
+/* Fill in what the kernel says of this process, and what was entered. */
 void sandbox_report(struct sandbox_state *);
 
 #endif /* SANDBOX_H */

@@ -1,6 +1,6 @@
 /*
- * The sandbox on Linux: no_new_privs, resource limits, Landlock with an empty
- * rule set, then a seccomp filter that kills the process at the first system
+ * The sandbox on Linux: no_new_privs, Landlock with an empty rule set, resource
+ * limits, then a seccomp filter that kills the process at the first system
  * call that its role does not have.  Either of the last two alone would stop
  * most of what is forbidden; a hole in one is covered by the other.
  *
@@ -324,10 +324,9 @@ static const struct rights ctl_lacks = {
 struct policy {
 	enum role role;
 	const struct rights *lacks;
-	const struct class *classes; /* NULL: no filter */
+	const struct class *classes; /* NULL: neither filter nor limits */
 	size_t nclasses;
-	bool confined; /* starts no process, writes no file */
-	bool writes; /* .. but one that was passed */
+	bool writes; /* a file, one that was passed */
 };
 
 /*
@@ -335,16 +334,14 @@ struct policy {
  * exec; Landlock nests, and each of them adds its own.
  */
 static const struct policy policies[] = {
-	{ ROLE_PARENT, &parent_lacks, NULL, 0, false, false },
+	{ ROLE_PARENT, &parent_lacks, NULL, 0, true },
 	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes),
-	    true, false },
-	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), true,
 	    false },
+	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), false },
 	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes),
-	    true, false },
-	{ ROLE_AUDIT, &everything, audit_classes, NITEMS(audit_classes), true,
-	    true },
-	{ ROLE_CTL, &ctl_lacks, NULL, 0, false, false },
+	    false },
+	{ ROLE_AUDIT, &everything, audit_classes, NITEMS(audit_classes), true },
+	{ ROLE_CTL, &ctl_lacks, NULL, 0, false },
 };
 
 /* No call tells which domain a process is in. */
@@ -356,6 +353,7 @@ sandbox_harden(int parent)
 	struct rlimit none = { 0, 0 };
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    setrlimit(RLIMIT_CORE, &none) == -1)
 		return -1;
 	if (parent == 0)
@@ -369,18 +367,26 @@ sandbox_harden(int parent)
 	return 0;
 }
 
+/*
+ * Start no process, write no file.  The hard limits stay: the filter does not
+ * let the soft ones be raised, and when it cannot be entered, that must still
+ * be said on a stderr that is a file.
+ */
 static int
-limits_enter(const struct policy *policy)
+limits_set(const struct policy *policy, bool confined)
 {
 	static const __rlimit_resource_t resources[] = { RLIMIT_CORE,
 		RLIMIT_FSIZE, RLIMIT_NPROC };
-	struct rlimit none = { 0, 0 };
+	struct rlimit rl;
 	size_t i;
 
 	for (i = 0; i < NITEMS(resources); i++) {
 		if (resources[i] == RLIMIT_FSIZE && policy->writes)
 			continue;
-		if (setrlimit(resources[i], &none) == -1)
+		if (getrlimit(resources[i], &rl) == -1)
+			return -1;
+		rl.rlim_cur = confined ? 0 : rl.rlim_max;
+		if (setrlimit(resources[i], &rl) == -1)
 			return -1;
 	}
 	return 0;
@@ -453,7 +459,7 @@ filter_enter(const struct policy *policy)
 	int error;
 
 	if ((ctx = seccomp_init(SCMP_ACT_KILL_PROCESS)) == NULL) {
-		errno = ENOMEM;
+		errno = ENOSYS; /* or out of memory; it does not say */
 		return -1;
 	}
 	/* Another architecture has other numbers: i386, x32. */
@@ -490,6 +496,7 @@ int
 sandbox_enter(enum role role, const char **why)
 {
 	const struct policy *policy;
+	int saved;
 
 	*why = "no policy for this role";
 	if ((policy = policy_find(role)) == NULL) {
@@ -499,14 +506,30 @@ sandbox_enter(enum role role, const char **why)
 	*why = "no_new_privs";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	*why = "resource limits";
-	if (policy->confined && limits_enter(policy) == -1)
-		return -1;
 	if (landlock_enter(policy->lacks, why) == -1)
 		return -1;
-	*why = "seccomp filter";
-	if (policy->classes != NULL && filter_enter(policy) == -1)
+	if (policy->classes == NULL) {
+		*why = NULL;
+		return 0;
+	}
+	/*
+	 * Errors go through the channel by now.  Whoever waits for the end of
+	 * stderr shall not wait for us, and with a file size limit of 0 a
+	 * stray line there would be deadly.
+	 */
+	*why = "stderr";
+	if (dup2(STDOUT_FILENO, STDERR_FILENO) == -1)
 		return -1;
+	*why = "resource limits";
+	if (limits_set(policy, true) == -1)
+		return -1;
+	*why = "seccomp filter";
+	if (filter_enter(policy) == -1) {
+		saved = errno;
+		limits_set(policy, false);
+		errno = saved;
+		return -1;
+	}
 	*why = NULL;
 	return 0;
 }

@@ -81,6 +81,10 @@ sandbox_enter(enum role role, const char **why)
 		errno = EINVAL;
 		return -1;
 	}
+	/* Errors go through the channel by now; nobody shall wait for us. */
+	*why = "stderr";
+	if (policy->blind && dup2(STDOUT_FILENO, STDERR_FILENO) == -1)
+		return -1;
 	*why = "unveil";
 	if (policy->blind && unveil("/", "") == -1)
 		return -1;

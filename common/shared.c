@@ -1,6 +1,6 @@
 /*
- * The node-wide table in shared memory.  One object of some 32 MiB, sparse:
- * memory is used where addresses fall.
+ * The node-wide table in shared memory.  One object of just under 64 MiB,
+ * sparse: memory is used where addresses fall.
  *
  * Shares.  Each slot holds a number per kind, in a cache line of its own; a
  * total is their sum and is stored nowhere, so no process can die between two
@@ -26,7 +26,7 @@
  * read at different moments; any other is over, whatever its age.  So an
  * address that was quiet for just 6.4 days less that time, or a multiple, may
  * be held back for up to that time.  What is over is a full burst again, and
- * that is all a longer memory (ttl_secs) could tell.
+ * that is all a longer memory (IP_RATE_LIMIT_TTL_SECS) could tell.
  *
  * Collision: in a full set an address finds the fingerprint of another with
  * odds of 8 in 2^22 (1 in 524288), and then shares its limit.  Among a million
@@ -41,6 +41,14 @@
  * Exactness: otherwise exact, by compare and exchange.  Two processes that
  * meet the same new address while a third takes an entry of that set may make
  * two entries; the second is never found again, one message was too many.
+ *
+ * Holdings.  How many connections an address holds is the sum over the slots;
+ * each has a table that only its worker writes, so a dead worker's share is
+ * wiped as a whole.  An entry of 32 bits is a fingerprint of 20 and a count of
+ * 12; 2^12 sets of 16, a set to a cache line.  As with shares, a taker adds
+ * first and sums up then.  Two of 10000 addresses share an entry with odds of
+ * 1 in 86; one that finds its set full of others is not counted, which needs
+ * 17 addresses in a set where 2.4 are to be expected.
  *
  * Everything here is bounded, against a process that keeps writing: after
  * SHARED_TRIES attempts the answer is no.
@@ -57,7 +65,7 @@
 #include "shared.h"
 
 #define SHARED_MAGIC   0x6c747064U
-#define SHARED_VERSION 1
+#define SHARED_VERSION 2
 
 #define SHARED_TRIES   1000
 
@@ -66,6 +74,10 @@
 #define SET_BITS       19
 #define SET_SIZE       8 /* entries */
 #define TIME_BITS      42
+#define HOLD_SET_BITS  12
+#define HOLD_SET_SIZE  16 /* entries */
+#define HOLD_BITS      12
+#define HOLD_MASK      ((UINT32_C(1) << HOLD_BITS) - 1)
 #define TIME_MASK      ((UINT64_C(1) << TIME_BITS) - 1)
 
 #define UNITS_PER_US   8
@@ -81,12 +93,22 @@ struct set {
 	_Alignas(LINE_SIZE) _Atomic uint64_t entries[SET_SIZE];
 };
 
+struct hold_set {
+	_Alignas(LINE_SIZE) _Atomic uint32_t entries[HOLD_SET_SIZE];
+};
+
+struct holdings {
+	struct hold_set sets[1 << HOLD_SET_BITS];
+};
+
 struct table {
 	_Alignas(LINE_SIZE) uint32_t magic;
 	uint32_t version;
+	uint32_t nslots;
 	uint64_t key[2];
 	struct slot slots[SHARED_SLOTS];
 	struct set sets[1 << SET_BITS];
+	struct holdings holdings[SHARED_SLOTS];
 };
 
 _Static_assert(sizeof(struct slot) == LINE_SIZE, "a slot is a line");
@@ -95,9 +117,10 @@ _Static_assert(sizeof(struct table) <= 64 * 1024 * 1024, "table size");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
     "atomics work between processes");
 
-/* The key is our own copy: in the table anybody could change it. */
+/* Our own copies: in the table anybody could change them. */
 struct shared {
 	struct table *table;
+	uint32_t nslots;
 	uint64_t key[2];
 };
 
@@ -118,11 +141,15 @@ shared_attach(int fd)
 }
 
 struct shared *
-shared_new(int *fd)
+shared_new(unsigned slots, int *fd)
 {
 	struct shared *s;
 	int saved;
 
+	if (slots > SHARED_SLOTS) {
+		errno = EINVAL;
+		return NULL;
+	}
 	if ((*fd = memfd_new("ltpd-shared", sizeof(struct table))) == -1)
 		return NULL;
 	if ((s = shared_attach(*fd)) == NULL) {
@@ -134,6 +161,7 @@ shared_new(int *fd)
 	}
 	arc4random_buf(s->key, sizeof(s->key));
 	memcpy(s->table->key, s->key, sizeof(s->key));
+	s->table->nslots = s->nslots = slots;
 	s->table->version = SHARED_VERSION;
 	s->table->magic = SHARED_MAGIC;
 	return s;
@@ -151,11 +179,13 @@ shared_map(int fd)
 	if ((s = shared_attach(fd)) == NULL)
 		return NULL;
 	if (s->table->magic != SHARED_MAGIC ||
-	    s->table->version != SHARED_VERSION) {
+	    s->table->version != SHARED_VERSION ||
+	    s->table->nslots > SHARED_SLOTS) {
 		shared_free(s);
 		errno = EINVAL;
 		return NULL;
 	}
+	s->nslots = s->table->nslots;
 	memcpy(s->key, s->table->key, sizeof(s->key));
 	return s;
 }
@@ -218,6 +248,20 @@ shared_give(struct shared *s, enum shared_kind kind, unsigned slot)
 		share_change(&s->table->slots[slot].held[kind], false);
 }
 
+static void
+holdings_clear(struct holdings *h)
+{
+	size_t i;
+	int j;
+
+	for (i = 0; i < 1 << HOLD_SET_BITS; i++) {
+		for (j = 0; j < HOLD_SET_SIZE; j++) {
+			if (atomic_load(&h->sets[i].entries[j]) != 0)
+				atomic_store(&h->sets[i].entries[j], 0);
+		}
+	}
+}
+
 void
 shared_reclaim(struct shared *s, unsigned slot)
 {
@@ -227,6 +271,7 @@ shared_reclaim(struct shared *s, unsigned slot)
 		return;
 	for (kind = 0; kind < SHARED__KINDS; kind++)
 		atomic_store(&s->table->slots[slot].held[kind], 0);
+	holdings_clear(&s->table->holdings[slot]);
 }
 
 uint32_t
@@ -271,9 +316,9 @@ sip_round(uint64_t v[4])
 	v[2] = rotate(v[2], 32);
 }
 
-/* SipHash-1-3 of 16 bytes. */
+/* SipHash-1-3 of 16 bytes and of what is counted. */
 static uint64_t
-address_hash(const uint64_t key[2], const uint8_t address[16])
+address_hash(const uint64_t key[2], const uint8_t address[16], uint8_t what)
 {
 	uint64_t v[4], block[3];
 	int i;
@@ -283,7 +328,7 @@ address_hash(const uint64_t key[2], const uint8_t address[16])
 	v[2] = key[0] ^ UINT64_C(0x6c7967656e657261);
 	v[3] = key[1] ^ UINT64_C(0x7465646279746573);
 	memcpy(block, address, 16);
-	block[2] = UINT64_C(16) << 56; /* the length */
+	block[2] = UINT64_C(17) << 56 | what; /* the length is on top */
 	for (i = 0; i < 3; i++) {
 		v[3] ^= block[i];
 		sip_round(v);
@@ -334,41 +379,176 @@ set_find(struct set *set, uint64_t print, uint64_t now, uint64_t farthest,
 	return victim;
 }
 
-bool
-shared_ip_allow(struct shared *s, const uint8_t key[16],
+/* Where an address is counted, and what of time its limit needs. */
+struct arrival {
+	struct set *set;
+	uint64_t print;
+	uint64_t now; /* all in units */
+	uint64_t interval;
+	uint64_t tolerance;
+	uint64_t farthest;
+};
+
+static void
+arrival_init(struct arrival *a, struct shared *s, const uint8_t key[16],
     const struct shared_rate *rate, struct monotime mt)
 {
+	uint64_t period = rate->period_ms == 0 ? 1000 : rate->period_ms;
+	uint64_t hash;
+
+	a->interval =
+	    (UNITS_PER_SEC / 1000 * period + rate->count / 2) / rate->count;
+	if (a->interval == 0)
+		a->interval = 1;
+	a->tolerance = rate->burst > 1 ? (rate->burst - 1) * a->interval : 0;
+	if (a->tolerance > BURST_MAX)
+		a->tolerance = BURST_MAX;
+	a->farthest = a->tolerance + a->interval + SKEW;
+	a->now = (uint64_t)mt.us * UNITS_PER_US & TIME_MASK;
+	hash = address_hash(s->key, key, rate->kind);
+	a->set = &s->table->sets[hash >> (64 - SET_BITS)];
+	a->print = hash & (UINT64_MAX >> TIME_BITS);
+	if (a->print == 0)
+		a->print = 1;
+}
+
+bool
+shared_ip_allow(struct shared *s, const uint8_t key[16],
+    const struct shared_rate *rate, struct monotime now)
+{
 	_Atomic uint64_t *place;
-	struct set *set;
-	uint64_t hash, print, now, interval, tolerance, farthest;
 	uint64_t entry, ahead, next;
+	struct arrival a;
 	int i;
 
-	if (rate->rps == 0)
+	if (rate->count == 0)
 		return true;
-	interval = (UNITS_PER_SEC + rate->rps / 2) / rate->rps;
-	if (interval == 0)
-		interval = 1;
-	tolerance = rate->burst > 1 ? (rate->burst - 1) * interval : 0;
-	if (tolerance > BURST_MAX)
-		tolerance = BURST_MAX;
-	farthest = tolerance + interval + SKEW;
-
-	now = (uint64_t)mt.us * UNITS_PER_US & TIME_MASK;
-	hash = address_hash(s->key, key);
-	set = &s->table->sets[hash >> (64 - SET_BITS)];
-	print = hash & (UINT64_MAX >> TIME_BITS);
-	if (print == 0)
-		print = 1;
-
+	arrival_init(&a, s, key, rate, now);
 	for (i = 0; i < SHARED_TRIES; i++) {
-		place = set_find(set, print, now, farthest, &entry, &ahead);
-		if (ahead > tolerance)
+		place =
+		    set_find(a.set, a.print, a.now, a.farthest, &entry, &ahead);
+		if (ahead > a.tolerance)
 			return false;
-		next = (now + ahead + interval) & TIME_MASK;
-		next |= print << TIME_BITS;
+		next = (a.now + ahead + a.interval) & TIME_MASK;
+		next |= a.print << TIME_BITS;
 		if (atomic_compare_exchange_weak(place, &entry, next))
 			return true;
 	}
 	return false;
+}
+
+bool
+shared_ip_would_allow(struct shared *s, const uint8_t key[16],
+    const struct shared_rate *rate, struct monotime now)
+{
+	uint64_t entry, ahead;
+	struct arrival a;
+
+	if (rate->count == 0)
+		return true;
+	arrival_init(&a, s, key, rate, now);
+	set_find(a.set, a.print, a.now, a.farthest, &entry, &ahead);
+	return ahead <= a.tolerance;
+}
+
+/* ---- what addresses hold ---- */
+
+/* Hashes for holdings must not meet those for rates. */
+#define HOLD_WHAT(hold) (0x80 | (uint8_t)(hold))
+
+struct holding {
+	uint32_t set;
+	uint32_t print; /* shifted to its place, never 0 */
+};
+
+static void
+holding_init(struct holding *h, const struct shared *s, enum shared_hold hold,
+    const uint8_t key[16])
+{
+	uint64_t hash = address_hash(s->key, key, HOLD_WHAT(hold));
+
+	h->set = hash >> (64 - HOLD_SET_BITS);
+	h->print = (uint32_t)hash & ~HOLD_MASK;
+	if (h->print == 0)
+		h->print = HOLD_MASK + 1;
+}
+
+/*
+ * The entry of the address in a slot's table, or NULL; free_entry, unless it
+ * is NULL, gets one that is free.
+ */
+static _Atomic uint32_t *
+holding_find(struct shared *s, const struct holding *h, unsigned slot,
+    _Atomic uint32_t **free_entry)
+{
+	struct hold_set *set = &s->table->holdings[slot].sets[h->set];
+	uint32_t value;
+	int i;
+
+	for (i = 0; i < HOLD_SET_SIZE; i++) {
+		value = atomic_load(&set->entries[i]);
+		if ((value & HOLD_MASK) == 0) {
+			if (free_entry != NULL)
+				*free_entry = &set->entries[i];
+		} else if ((value & ~HOLD_MASK) == h->print) {
+			return &set->entries[i];
+		}
+	}
+	return NULL;
+}
+
+static uint32_t
+holding_total(struct shared *s, const struct holding *h)
+{
+	const _Atomic uint32_t *entry;
+	uint32_t sum = 0;
+	unsigned slot;
+
+	for (slot = 0; slot < s->nslots; slot++) {
+		if ((entry = holding_find(s, h, slot, NULL)) != NULL)
+			sum += atomic_load(entry) & HOLD_MASK;
+	}
+	return sum;
+}
+
+enum shared_held_result
+shared_ip_take(struct shared *s, enum shared_hold hold, unsigned slot,
+    const uint8_t key[16], uint32_t cap)
+{
+	_Atomic uint32_t *entry, *unused = NULL;
+	struct holding h;
+
+	if (slot >= s->nslots)
+		return SHARED_UNCOUNTED;
+	holding_init(&h, s, hold, key);
+	entry = holding_find(s, &h, slot, &unused);
+	if (entry == NULL && unused == NULL)
+		return SHARED_UNCOUNTED;
+	/* Nobody else writes here, so this needs no compare and exchange. */
+	if (entry == NULL) {
+		entry = unused;
+		atomic_store(entry, h.print | 1);
+	} else if ((atomic_load(entry) & HOLD_MASK) == HOLD_MASK) {
+		return SHARED_REFUSED;
+	} else {
+		atomic_fetch_add(entry, 1);
+	}
+	if (holding_total(s, &h) <= cap)
+		return SHARED_HELD;
+	atomic_fetch_sub(entry, 1);
+	return SHARED_REFUSED;
+}
+
+void
+shared_ip_give(struct shared *s, enum shared_hold hold, unsigned slot,
+    const uint8_t key[16])
+{
+	_Atomic uint32_t *entry;
+	struct holding h;
+
+	if (slot >= s->nslots)
+		return;
+	holding_init(&h, s, hold, key);
+	if ((entry = holding_find(s, &h, slot, NULL)) != NULL)
+		atomic_fetch_sub(entry, 1);
 }

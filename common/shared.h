@@ -29,10 +29,10 @@ enum shared_kind {
 struct shared;
 
 /*
- * Make the table.  *fd gets a descriptor to pass on, sealed against growing
+ * Make the table for so many slots.  *fd gets a descriptor to pass on, sealed against growing
  * and shrinking; the caller owns it.  NULL with errno.
  */
-struct shared *shared_new(int *fd);
+struct shared *shared_new(unsigned slots, int *fd);
 /* Map a table that was passed; does not take fd.  NULL with errno. */
 struct shared *shared_map(int fd);
 void shared_free(struct shared *);
@@ -46,17 +46,51 @@ void shared_reclaim(struct shared *, unsigned slot);
 uint32_t shared_total(const struct shared *, enum shared_kind);
 uint32_t shared_held(const struct shared *, enum shared_kind, unsigned slot);
 
+/* What is counted of an address (see addr_limit_key()). */
+enum shared_rate_kind {
+	SHARED_RATE_MESSAGES = 0,
+	SHARED_RATE_FAILURES, /* sign-ins */
+};
+
 struct shared_rate {
-	uint32_t rps; /* 0: no limit */
+	uint32_t kind; /* enum shared_rate_kind */
+	uint32_t count; /* in a period; 0: no limit */
+	uint32_t period_ms; /* 0: a second */
 	uint32_t burst; /* at least 1 */
-	uint32_t ttl_secs;
 };
 
 /*
- * One message from an address (see addr_limit_key()): may it pass?  GCRA
- * with one theoretical arrival time per address in a set-associative table.
+ * One more of an address: may it pass?  GCRA with one theoretical arrival
+ * time per address and kind in a set-associative table.
  */
 bool shared_ip_allow(struct shared *, const uint8_t key[16],
     const struct shared_rate *, struct monotime now);
+/* Would it pass?  Nothing is spent. */
+bool shared_ip_would_allow(struct shared *, const uint8_t key[16],
+    const struct shared_rate *, struct monotime now);
+
+/* What an address may hold at a time. */
+enum shared_hold {
+	SHARED_HOLD_CONNS = 0,
+	SHARED_HOLD_HALF_OPEN, /* no valid message yet */
+};
+
+#define SHARED_HOLD_MAX 4095 /* that can be counted */
+
+enum shared_held_result {
+	SHARED_HELD = 1,
+	SHARED_REFUSED, /* the address holds cap of them */
+	SHARED_UNCOUNTED, /* no place to count it: pass, do not give back */
+};
+
+/*
+ * Hold one more for an address, unless it holds cap of them in the whole
+ * node.  Each slot counts for itself in a table of its own, so what a dead
+ * worker held goes with shared_reclaim().
+ */
+enum shared_held_result shared_ip_take(struct shared *, enum shared_hold,
+    unsigned slot, const uint8_t key[16], uint32_t cap);
+void shared_ip_give(
+    struct shared *, enum shared_hold, unsigned slot, const uint8_t key[16]);
 
 #endif /* SHARED_H */

@@ -37,7 +37,9 @@ struct wire_out {
 	bool overflow;
 };
 
+/* The buffer stays the caller's. */
 void wire_out_init(struct wire_out *, void *buf, size_t size);
+/* Append; what does not fit any more marks the whole as an overflow. */
 void wire_put(struct wire_out *, const void *data, size_t len);
 
 #endif /* WIRE_H */

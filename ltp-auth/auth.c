@@ -9,61 +9,85 @@
 
 #include <event2/event.h>
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <openssl/crypto.h>
+#include <time.h>
 
 #include "chan.h"
 #include "child.h"
 #include "childlog.h"
 #include "digest.h"
+#include "keys.h"
 #include "log.h"
 #include "msg.h"
-
-#define AUTH_KEYS_MAX 100000
-
-struct auth_key {
-	uint8_t digest[DIGEST_SIZE];
-	uint16_t id_len;
-	char id[LTP_ID_MAX];
-};
-
-struct keys {
-	uint32_t generation;
-	bool usable;
-	size_t count;
-	size_t room;
-	struct auth_key *key;
-};
 
 struct peer {
 	TAILQ_ENTRY(peer) entry;
 	struct auth *auth;
 	struct chan *ch;
+	uint32_t *held; /* its connections, by the number of their key */
 };
 
 struct auth {
 	struct event_base *base;
 	struct chan *parent;
-	struct keys *keys; /* in force; NULL before the first commit */
-	struct keys *next;
+	struct keys
+	    *keys; /* the last good ones; NULL before the first commit */
+	struct keys *next; /* being sent, or waiting for commit */
+	bool refuse; /* there are no good keys now */
+	uint32_t generation;
 	TAILQ_HEAD(, peer) workers;
 };
 
-/* ---- keys ---- */
+/* ---- which connections a key has signed in ---- */
 
 static void
-keys_free(struct keys *k)
+peer_hold(struct peer *peer, struct auth_key *key)
 {
-	if (k == NULL)
-		return;
-	freezero(k->key, k->room * sizeof(*k->key));
-	free(k);
+	key->sessions++;
+	peer->held[key->number]++;
 }
+
+static void
+peer_release(struct peer *peer, struct auth_key *key)
+{
+	if (peer->held[key->number] == 0)
+		return;
+	peer->held[key->number]--;
+	key->sessions--;
+}
+
+static void
+peer_release_all(struct peer *peer)
+{
+	struct keys *k = peer->auth->keys;
+	size_t i;
+
+	for (i = 0; k != NULL && i < k->count; i++)
+		k->key[i].sessions -= peer->held[i];
+}
+
+/* Numbers have changed with the keys. */
+static void
+peer_renumber(struct peer *peer, const struct keys *old, const struct keys *new)
+{
+	const struct auth_key *key;
+	uint32_t *held;
+	size_t i;
+
+	if ((held = calloc(new->count + 1, sizeof(*held))) == NULL)
+		fatal("worker");
+	for (i = 0; old != NULL && i < old->count; i++) {
+		key = keys_by_id(new, old->key[i].id, old->key[i].id_len);
+		if (key != NULL)
+			held[key->number] = peer->held[i];
+	}
+	free(peer->held);
+	peer->held = held;
+}
+
+/* ---- keys ---- */
 
 static void
 auth_conf_begin(struct auth *a, struct msg *m)
@@ -72,45 +96,16 @@ auth_conf_begin(struct auth *a, struct msg *m)
 
 	memcpy(&begin, m->data, sizeof(begin));
 	keys_free(a->next);
-	if ((a->next = calloc(1, sizeof(*a->next))) == NULL)
+	if ((a->next = keys_new(begin.generation)) == NULL)
 		fatal("keys");
-	a->next->generation = begin.generation;
 	log_set_level(begin.log_level);
-}
-
-static void
-keys_grow(struct keys *k)
-{
-	size_t room = k->room == 0 ? 16 : 2 * k->room;
-	struct auth_key *key;
-
-	/* Not realloc: it could leave a copy behind. */
-	if ((key = calloc(room, sizeof(*key))) == NULL)
-		fatal("keys");
-	if (k->count > 0)
-		memcpy(key, k->key, k->count * sizeof(*key));
-	freezero(k->key, k->room * sizeof(*k->key));
-	k->key = key;
-	k->room = room;
 }
 
 static void
 auth_conf_key(struct auth *a, struct msg *m)
 {
-	struct keys *k = a->next;
-	struct msg_conf_key conf;
-	struct auth_key *key;
-
-	memcpy(&conf, m->data, sizeof(conf));
-	if (k == NULL || k->count == AUTH_KEYS_MAX || conf.id_len == 0 ||
-	    conf.id_len != m->len - sizeof(conf))
-		fatalx("a key makes no sense");
-	if (k->count == k->room)
-		keys_grow(k);
-	key = &k->key[k->count++];
-	memcpy(key->digest, conf.digest, sizeof(key->digest));
-	key->id_len = conf.id_len;
-	memcpy(key->id, m->data + sizeof(conf), conf.id_len);
+	if (a->next == NULL || keys_add(a->next, m->data, m->len) == -1)
+		fatal("a key from the supervisor");
 }
 
 static void
@@ -123,45 +118,92 @@ auth_conf_end(struct auth *a, struct msg *m)
 	if (a->next == NULL || end.generation != a->next->generation ||
 	    end.records != a->next->count)
 		fatalx("keys are incomplete");
-	a->next->usable = end.keys_usable && a->next->count > 0;
+	if (keys_complete(a->next, end.keys_usable != 0) == -1)
+		fatal("keys");
 	ack.generation = end.generation;
 	chan_send(a->parent, MSG_CONF_ACK, &ack, sizeof(ack), NULL, 0);
 }
 
 static void
+auth_tell_revoked(struct chan *ch, const char *id, size_t len)
+{
+	if (chan_send(ch, MSG_AUTH_REVOKED, id, len, NULL, 0) == -1)
+		log_warn("auth: a revocation is lost");
+}
+
+/*
+ * Workers are told on the channel that brought them the grants, so that no
+ * connection slips in between.
+ */
+static void
+auth_revoke(struct auth *a, const struct keys *old, const struct keys *new)
+{
+	struct peer *peer;
+	size_t i;
+
+	for (i = 0; i < old->count; i++) {
+		const struct auth_key *key = &old->key[i];
+
+		if (keys_by_id(new, key->id, key->id_len) != NULL)
+			continue;
+		TAILQ_FOREACH(peer, &a->workers, entry)
+			auth_tell_revoked(peer->ch, key->id, key->id_len);
+	}
+}
+
+static void
 auth_conf_commit(struct auth *a)
 {
-	bool first = a->keys == NULL;
+	struct keys *old = a->keys, *new = a->next;
+	struct peer *peer;
 
-	if (a->next == NULL)
+	if (new == NULL)
 		fatalx("commit of nothing");
-	keys_free(a->keys);
-	a->keys = a->next;
 	a->next = NULL;
-	log_debug("auth: %zu keys generation=%u", a->keys->count,
-	    a->keys->generation);
-	if (first)
+	a->generation = new->generation;
+	a->refuse = !new->usable;
+	log_debug("auth: %zu keys generation=%u", new->count, a->generation);
+	if (old != NULL && a->refuse) {
+		/* Nobody is let in; who is in may have a key yet. */
+		keys_free(new);
+		return;
+	}
+	if (old != NULL) {
+		auth_revoke(a, old, new);
+		keys_inherit(new, old);
+	}
+	TAILQ_FOREACH(peer, &a->workers, entry)
+		peer_renumber(peer, old, new);
+	keys_free(old);
+	a->keys = new;
+	if (old == NULL)
 		child_enter(ROLE_AUTH, a->parent);
 }
 
-/* ---- questions ---- */
-
-/*
- * The key's owner, or NULL.  Every digest is compared whole, so that the
- * time tells neither which one fitted nor how well.
- */
-static const struct auth_key *
-auth_find(const struct keys *k, const uint8_t digest[DIGEST_SIZE])
+static void
+auth_list_use(struct auth *a, struct msg *m)
 {
-	const struct auth_key *found = NULL;
+	struct msg_key_use use[KEYS_PAGE_MAX];
+	struct msg_keys_page page;
+	struct msg_keys_get get;
 	size_t i;
 
-	for (i = 0; i < k->count; i++) {
-		if (CRYPTO_memcmp(k->key[i].digest, digest, DIGEST_SIZE) == 0)
-			found = &k->key[i];
+	memcpy(&get, m->data, sizeof(get));
+	memset(&page, 0, sizeof(page));
+	page.request = get.request;
+	page.generation = a->generation;
+	page.first = get.first;
+	for (i = get.first; !a->refuse && i < a->keys->count; i++) {
+		if (page.count == KEYS_PAGE_MAX)
+			break;
+		use[page.count].last_used = a->keys->key[i].last_used;
+		use[page.count++].sessions = a->keys->key[i].sessions;
 	}
-	return found;
+	chan_send(a->parent, MSG_KEYS_PAGE, &page, sizeof(page), use,
+	    page.count * sizeof(use[0]));
 }
+
+/* ---- questions ---- */
 
 static void
 auth_answer(struct chan *ch, const struct msg_auth_ask *ask,
@@ -180,37 +222,74 @@ auth_answer(struct chan *ch, const struct msg_auth_ask *ask,
 		log_warn("auth: an answer is lost");
 }
 
-static void
-auth_ask(struct auth *a, struct chan *ch, struct msg *m)
+/* The key that was presented, or NULL; by Basic, it must be that id's. */
+static struct auth_key *
+auth_check(
+    const struct keys *k, const struct msg_auth_ask *ask, const uint8_t *id)
 {
-	const struct auth_key *key;
-	struct msg_auth_ask ask;
 	uint8_t digest[DIGEST_SIZE];
-	const uint8_t *id;
+	struct auth_key *key;
+
+	if (ask->key_len == 0 ||
+	    digest_sha256(digest, id + ask->id_len, ask->key_len) == -1)
+		return NULL;
+	key = keys_by_digest(k, digest);
+	explicit_bzero(digest, sizeof(digest));
+	if (key != NULL && ask->id_len > 0 &&
+	    (key->id_len != ask->id_len ||
+		memcmp(key->id, id, ask->id_len) != 0))
+		return NULL;
+	return key;
+}
+
+static void
+auth_ask(struct peer *peer, struct msg *m)
+{
+	struct auth *a = peer->auth;
+	struct msg_auth_ask ask;
+	struct auth_key *key;
 
 	memcpy(&ask, m->data, sizeof(ask));
 	if (ask.id_len > LTP_ID_MAX || ask.key_len > AUTH_KEY_MAX ||
 	    (size_t)ask.id_len + ask.key_len != m->len - sizeof(ask)) {
-		chan_reject(ch, "a question makes no sense");
+		chan_reject(peer->ch, "a question makes no sense");
 		return;
 	}
-	id = m->data + sizeof(ask);
-	if (a->keys == NULL || !a->keys->usable) {
-		auth_answer(ch, &ask, AUTH_UNAVAILABLE, NULL);
+	if (a->refuse) {
+		auth_answer(peer->ch, &ask, AUTH_UNAVAILABLE, NULL);
 		return;
 	}
-	if (ask.key_len == 0 ||
-	    digest_sha256(digest, id + ask.id_len, ask.key_len) == -1) {
-		auth_answer(ch, &ask, AUTH_REFUSED, NULL);
+	key = auth_check(a->keys, &ask, m->data + sizeof(ask));
+	if (key == NULL) {
+		auth_answer(peer->ch, &ask, AUTH_REFUSED, NULL);
 		return;
 	}
-	key = auth_find(a->keys, digest);
-	explicit_bzero(digest, sizeof(digest));
-	/* By Basic, the key must be that id's. */
-	if (key != NULL && ask.id_len > 0 &&
-	    (key->id_len != ask.id_len || memcmp(key->id, id, ask.id_len) != 0))
-		key = NULL;
-	auth_answer(ch, &ask, key == NULL ? AUTH_REFUSED : AUTH_GRANTED, key);
+	key->last_used = time(NULL);
+	peer_hold(peer, key);
+	auth_answer(peer->ch, &ask, AUTH_GRANTED, key);
+}
+
+/* Signed in by a predecessor of this process, or before it lost its mind. */
+static void
+auth_here(struct peer *peer, struct msg *m)
+{
+	const char *id = (const char *)m->data;
+	struct auth_key *key;
+
+	if ((key = keys_by_id(peer->auth->keys, id, m->len)) != NULL)
+		peer_hold(peer, key);
+	else if (!peer->auth->refuse)
+		auth_tell_revoked(peer->ch, id, m->len);
+}
+
+static void
+auth_left(struct peer *peer, struct msg *m)
+{
+	const char *id = (const char *)m->data;
+	struct auth_key *key;
+
+	if ((key = keys_by_id(peer->auth->keys, id, m->len)) != NULL)
+		peer_release(peer, key);
 }
 
 static void
@@ -220,7 +299,13 @@ auth_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
 
 	switch (m->type) {
 	case MSG_AUTH_ASK:
-		auth_ask(peer->auth, ch, m);
+		auth_ask(peer, m);
+		break;
+	case MSG_AUTH_HERE:
+		auth_here(peer, m);
+		break;
+	case MSG_AUTH_LEFT:
+		auth_left(peer, m);
 		break;
 	default:
 		chan_reject(ch, "not a message of a worker");
@@ -236,6 +321,8 @@ auth_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 		log_warnx("worker: %s", chan_violation(ch));
 	TAILQ_REMOVE(&peer->auth->workers, peer, entry);
 	chan_free(ch);
+	peer_release_all(peer);
+	free(peer->held);
 	free(peer);
 }
 
@@ -249,9 +336,12 @@ auth_take_peer(struct auth *a, struct msg *m)
 {
 	struct peer *peer;
 
+	if (a->keys == NULL)
+		fatalx("a worker before the keys");
 	if ((peer = calloc(1, sizeof(*peer))) == NULL)
 		fatal("worker");
 	peer->auth = a;
+	peer_renumber(peer, NULL, a->keys);
 	peer->ch = chan_new(
 	    a->base, m->fds[0], ROLE_AUTH, ROLE_WORKER, &auth_worker_ops, peer);
 	if (peer->ch == NULL)
@@ -283,6 +373,9 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_PEER:
 		auth_take_peer(a, m);
+		break;
+	case MSG_KEYS_GET:
+		auth_list_use(a, m);
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);

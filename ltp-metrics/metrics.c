@@ -32,7 +32,8 @@ struct metrics {
 	struct chan *parent;
 	struct web *web;
 	int listener; /* until it is served; -1 before and after */
-	bool serving; /* in the sandbox and at work */
+	bool started; /* in the sandbox */
+	bool serving; /* at work */
 
 	/* The configuration that is being sent. */
 	bool begun;
@@ -118,7 +119,7 @@ metrics_event_log(int severity, const char *text)
 static void
 metrics_listener(struct metrics *m, struct msg *msg)
 {
-	if (m->serving || m->listener != -1)
+	if (m->started || m->listener != -1)
 		fatalx("second listener from supervisor");
 	m->listener = msg->fds[0];
 	msg->fds[0] = -1;
@@ -152,7 +153,7 @@ metrics_conf_end(struct metrics *m, const struct msg *msg)
 		fatal("cannot acknowledge the configuration");
 }
 
-/* Shut the door, go to work. */
+/* Shut the door.  Scrapers wait in the backlog for the first snapshot. */
 static void
 metrics_start(struct metrics *m)
 {
@@ -164,6 +165,12 @@ metrics_start(struct metrics *m)
 	/* No other descriptor will come. */
 	if (sandbox_tighten(ROLE_METRICS, &why) == -1)
 		fatal("sandbox: %s", why);
+	m->started = true;
+}
+
+static void
+metrics_serve(struct metrics *m)
+{
 	if (web_listen(m->web, m->listener) == -1)
 		fatal("http");
 	m->listener = -1;
@@ -177,7 +184,7 @@ metrics_conf_commit(struct metrics *m)
 		fatalx("commit without a configuration from supervisor");
 	m->complete = false;
 	log_set_level(m->level);
-	if (!m->serving)
+	if (!m->started)
 		metrics_start(m);
 }
 
@@ -207,6 +214,8 @@ metrics_stat_process(struct metrics *m, const struct msg *msg)
 	memcpy(m->snapshot.process, m->round, m->nround * sizeof(*p));
 	m->snapshot.nprocess = m->nround;
 	m->nround = 0;
+	if (!m->serving && m->started && m->snapshot.valid)
+		metrics_serve(m);
 }
 
 static void

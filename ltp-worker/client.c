@@ -109,6 +109,64 @@ client_log_end(const struct client *c)
 	    c->close_reason == NULL ? "connection lost" : c->close_reason);
 }
 
+/* ---- what its address holds ---- */
+
+static void
+client_release_half_open(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	if (c->ip_half_open)
+		shared_ip_give(
+		    w->shared, SHARED_HOLD_HALF_OPEN, w->slot, c->limit_key);
+	c->ip_half_open = false;
+}
+
+static void
+client_release_address(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	client_release_half_open(c);
+	if (c->ip_conn)
+		shared_ip_give(
+		    w->shared, SHARED_HOLD_CONNS, w->slot, c->limit_key);
+	c->ip_conn = false;
+}
+
+/* False when the address has as many as it may; *held tells what to release. */
+static bool
+client_hold_one(
+    struct client *c, enum shared_hold hold, uint32_t cap, bool *held)
+{
+	struct worker *w = c->worker;
+	enum shared_held_result result;
+
+	if (cap == 0)
+		return true;
+	result = shared_ip_take(w->shared, hold, w->slot, c->limit_key, cap);
+	*held = result == SHARED_HELD;
+	return result != SHARED_REFUSED;
+}
+
+/*
+ * From now on the connection counts for this address.  False when that has
+ * too many of them.
+ */
+static bool
+client_hold_address(struct client *c, const struct addr *addr)
+{
+	const struct msg_conf_worker *conf = &c->worker->settings->node;
+
+	client_release_address(c);
+	c->client_ip = *addr;
+	addr_limit_key(addr, c->limit_key);
+	return client_hold_one(c, SHARED_HOLD_CONNS,
+		   conf->max_connections_per_ip, &c->ip_conn) &&
+	       client_hold_one(c, SHARED_HOLD_HALF_OPEN,
+		   conf->max_half_open_per_ip, &c->ip_half_open);
+}
+
 /* ---- deadlines ---- */
 
 static void
@@ -145,6 +203,7 @@ client_greeted(struct client *c)
 	if (c->timed_on != TIMED_GREETING)
 		return;
 	client_untime(c);
+	client_release_half_open(c);
 	c->seen = c->worker->now;
 	hist_observe(&c->worker->count.now.hist[HIST_HANDSHAKE],
 	    monotime_diff_us(c->worker->now, c->accepted));
@@ -161,26 +220,59 @@ client_forget_login(struct client *c)
 	c->login = NULL;
 }
 
+static enum counter
+client_status_counter(unsigned status)
+{
+	switch (status) {
+	case 401:
+		return COUNT_UPGRADE_401;
+	case 403:
+		return COUNT_UPGRADE_403;
+	case 405:
+		return COUNT_UPGRADE_405;
+	case 408:
+		return COUNT_UPGRADE_408;
+	case 426:
+		return COUNT_UPGRADE_426;
+	case 429:
+		return COUNT_UPGRADE_429;
+	case 431:
+		return COUNT_UPGRADE_431;
+	case 503:
+		return COUNT_UPGRADE_503;
+	default:
+		return COUNT_UPGRADE_400;
+	}
+}
+
 static void
-client_refuse_at_once(struct client *c)
+client_refuse(struct client *c, unsigned status, enum log_category category,
+    const char *body, const char *reason)
 {
 	char buf[UPGRADE_RESPONSE_MAX];
 	size_t n;
 
-	++*client_counter(c, COUNT_UPGRADE_503);
-	c->close_reason = "connection limit reached";
-	client_warn(c, CATEGORY_HANDSHAKE, "refused", c->close_reason);
-	n = upgrade_print_refusal(
-	    buf, 503, c->close_reason, CLIENT_RETRY_AFTER_SECS);
-	output_put(&c->worker->output, buf, n);
+	++*client_counter(c, client_status_counter(status));
+	c->close_code = status;
+	c->close_reason = reason;
+	client_warn(c, category, "upgrade refused", reason);
+	n = upgrade_print_refusal(buf, status, body, CLIENT_RETRY_AFTER_SECS);
+	if (output_put(&c->worker->output, buf, n) == -1)
+		c->broken = true;
+	upgrade_free(c->upgrade);
+	c->upgrade = NULL;
+	client_forget_login(c);
 	c->state = CLIENT_CLOSING;
 }
 
+/* Not the node's limit, but that of one address. */
 static void
-client_set_ip(struct client *c, const struct addr *addr)
+client_refuse_address(struct client *c)
 {
-	c->client_ip = *addr;
-	addr_limit_key(addr, c->limit_key);
+	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+	client_refuse(c, 429, CATEGORY_IP_RATE_LIMIT,
+	    "too many connections from this address",
+	    "too many connections from this address");
 }
 
 void
@@ -204,7 +296,8 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	memcpy(c->peer.ip, m->ip, sizeof(c->peer.ip));
 	c->peer.port = m->port;
 	c->peer.v4 = m->v4;
-	client_set_ip(c, &c->peer);
+	c->client_ip = c->peer;
+	addr_limit_key(&c->peer, c->limit_key);
 	c->accepted.us = m->accepted_us;
 	c->seen = w->now;
 	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
@@ -222,10 +315,17 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	client_time(c, TIMED_GREETING,
 	    monotime_add_ms(
 		c->accepted, w->settings->node.handshake_timeout_ms));
-	if (c->refused || w->draining) {
-		client_refuse_at_once(c);
+	if (w->draining)
+		client_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
+		    "shutting down");
+	else if (c->refused)
+		client_refuse(c, 503, CATEGORY_HANDSHAKE,
+		    "connection limit reached", "connection limit reached");
+	else if (!settings_is_proxy(w->settings, &c->peer) &&
+		 !client_hold_address(c, &c->peer))
+		client_refuse_address(c);
+	if (c->state == CLIENT_CLOSING)
 		client_served(c);
-	}
 }
 
 static void
@@ -243,12 +343,15 @@ client_free(struct client *c)
 
 	client_log_end(c);
 	client_untime(c);
+	client_release_address(c);
 	client_forget_login(c);
 	session_free(c);
 	upgrade_free(c->upgrade);
 	ws_clear(&c->ws);
 	client_drop_held(c);
 	free(c->out);
+	if (c->identity != NULL)
+		login_left(w, c->identity);
 	free(c->identity);
 	event_del(&c->readable);
 	if (c->writable != NULL)
@@ -394,55 +497,20 @@ client_close(struct client *c, uint16_t code, const char *reason)
 
 /* ---- the upgrade ---- */
 
-static enum counter
-client_status_counter(unsigned status)
+void
+client_count_failure(struct client *c)
 {
-	switch (status) {
-	case 401:
-		return COUNT_UPGRADE_401;
-	case 403:
-		return COUNT_UPGRADE_403;
-	case 405:
-		return COUNT_UPGRADE_405;
-	case 408:
-		return COUNT_UPGRADE_408;
-	case 426:
-		return COUNT_UPGRADE_426;
-	case 429:
-		return COUNT_UPGRADE_429;
-	case 431:
-		return COUNT_UPGRADE_431;
-	case 503:
-		return COUNT_UPGRADE_503;
-	default:
-		return COUNT_UPGRADE_400;
-	}
-}
+	struct worker *w = c->worker;
 
-static void
-client_refuse(struct client *c, unsigned status, enum log_category category,
-    const char *body, const char *reason)
-{
-	char buf[UPGRADE_RESPONSE_MAX];
-	size_t n;
-
-	++*client_counter(c, client_status_counter(status));
-	c->close_code = status;
-	c->close_reason = reason;
-	client_warn(c, category, "upgrade refused", reason);
-	n = upgrade_print_refusal(buf, status, body, CLIENT_RETRY_AFTER_SECS);
-	if (output_put(&c->worker->output, buf, n) == -1)
-		c->broken = true;
-	upgrade_free(c->upgrade);
-	c->upgrade = NULL;
-	client_forget_login(c);
-	c->state = CLIENT_CLOSING;
+	++*client_counter(c, COUNT_AUTH_FAILURES);
+	shared_ip_allow(
+	    w->shared, c->limit_key, &w->settings->failures, w->now);
 }
 
 static void
 client_unauthorized(struct client *c, const char *body)
 {
-	++*client_counter(c, COUNT_AUTH_FAILURES);
+	client_count_failure(c);
 	client_refuse(c, 401, CATEGORY_AUTH, body, body);
 }
 
@@ -450,9 +518,9 @@ static void
 client_accept(struct client *c)
 {
 	char buf[UPGRADE_RESPONSE_MAX];
+	size_t n = upgrade_print_accept(c->upgrade, buf);
 
-	if (output_put(&c->worker->output, buf,
-		upgrade_print_accept(c->upgrade, buf)) == -1)
+	if (n == 0 || output_put(&c->worker->output, buf, n) == -1)
 		c->broken = true;
 	++*client_counter(c, COUNT_UPGRADE_101);
 	upgrade_free(c->upgrade);
@@ -477,7 +545,11 @@ client_check_credential(struct client *c)
 		return;
 	}
 	upgrade_credential(c->upgrade, cred);
-	if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {
+	if (!shared_ip_would_allow(c->worker->shared, c->limit_key,
+		&conf->failures, c->worker->now)) {
+		client_refuse(c, 429, CATEGORY_AUTH, "too many failed sign-ins",
+		    "too many failed sign-ins");
+	} else if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {
 		client_accept(c);
 	} else {
 		/*
@@ -513,7 +585,10 @@ client_check_request(struct client *c)
 	if (missing)
 		client_warn(c, CATEGORY_HANDSHAKE, "trusted proxy",
 		    "no X-Forwarded-For");
-	client_set_ip(c, &ip);
+	if (settings_is_proxy(conf, &c->peer) && !client_hold_address(c, &ip)) {
+		client_refuse_address(c);
+		return;
+	}
 	if (origin != NULL && !settings_allows_origin(conf, origin)) {
 		client_refuse(c, 403, CATEGORY_ORIGIN, "origin not allowed",
 		    "origin_not_allowed");
@@ -566,6 +641,32 @@ client_upgrade_answered(struct client *c, enum login_result result)
 	}
 }
 
+/*
+ * The first proof makes the identity; a second one must be of the same.
+ */
+static enum login_result
+client_identify(struct client *c, const char *id, size_t len)
+{
+	char *identity;
+
+	if ((identity = strndup(id, len)) == NULL) {
+		c->broken = true;
+		return LOGIN_GONE;
+	}
+	if (c->identity == NULL) {
+		c->identity = identity;
+		return LOGIN_GRANTED;
+	}
+	/* Auth counts connections, not proofs. */
+	login_left(c->worker, identity);
+	if (strcmp(c->identity, identity) != 0) {
+		free(identity);
+		return LOGIN_REFUSED;
+	}
+	free(identity);
+	return LOGIN_GRANTED;
+}
+
 void
 client_signed_in(
     struct client *c, enum login_result result, const char *id, size_t len)
@@ -577,14 +678,8 @@ client_signed_in(
 	c->login = NULL;
 	c->held = NULL;
 	c->held_len = 0;
-	if (result == LOGIN_GRANTED && c->identity == NULL) {
-		if ((c->identity = strndup(id, len)) == NULL)
-			c->broken = true;
-	} else if (result == LOGIN_GRANTED &&
-		   (strlen(c->identity) != len ||
-		       memcmp(c->identity, id, len) != 0)) {
-		result = LOGIN_REFUSED;
-	}
+	if (result == LOGIN_GRANTED)
+		result = client_identify(c, id, len);
 	if (!c->broken) {
 		event_add(&c->readable, NULL);
 		if (upgrading) {
@@ -609,7 +704,7 @@ client_limit_message(struct client *c)
 	const struct settings *conf = w->settings;
 
 	c->messages_in++;
-	if (conf->ip_rate.rps > 0 &&
+	if (conf->ip_rate.count > 0 &&
 	    !shared_ip_allow(w->shared, c->limit_key, &conf->ip_rate, w->now)) {
 		++*client_counter(c, COUNT_IP_RATE_LIMIT_VIOLATIONS);
 		++*client_counter(c, COUNT_REJECT_RATE_LIMIT);
@@ -856,6 +951,14 @@ client_idle(struct client *c)
 	}
 	client_log(c, LEVEL_DEBUG, "expired", "idle timeout");
 	client_close(c, WS_GOING_AWAY, "idle timeout");
+	client_served(c);
+}
+
+void
+client_revoked(struct client *c)
+{
+	client_log(c, LEVEL_INFO, "closing", "key revoked");
+	client_close(c, WS_POLICY, "key revoked");
 	client_served(c);
 }
 

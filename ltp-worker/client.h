@@ -58,6 +58,8 @@ struct client {
 	bool broken; /* the socket failed; free it when served */
 	bool shut; /* nothing more is sent */
 	bool parked; /* not read from until client_unpark() */
+	bool ip_conn; /* its address holds a connection for it */
+	bool ip_half_open; /* and a half-open one */
 
 	struct addr peer; /* the socket's other end */
 	struct addr client_ip; /* behind a trusted proxy, else the peer */
@@ -106,6 +108,8 @@ void client_served(struct client *);
 void client_reply(struct client *, const char *text, size_t len);
 /* Say goodbye with a close frame; reason is a static text. */
 void client_close(struct client *, uint16_t code, const char *reason);
+/* A sign-in failed; so many in a minute, and the address is refused. */
+void client_count_failure(struct client *);
 /* The first valid message has come: no handshake deadline any more. */
 void client_greeted(struct client *);
 /* Stop taking input until client_signed_in(). */
@@ -122,6 +126,8 @@ void client_unpark(struct client *);
 void client_expired(struct client *);
 /* It said nothing valid for too long. */
 void client_idle(struct client *);
+/* The key that signed it in is no key any more. */
+void client_revoked(struct client *);
 /* The node is going down. */
 void client_shutdown(struct client *);
 

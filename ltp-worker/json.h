@@ -32,6 +32,7 @@ struct str {
 	size_t len;
 };
 
+/* The same bytes as a NUL-terminated text. */
 bool str_is(const struct str *, const char *text);
 
 /*

@@ -133,6 +133,7 @@ login_reply(struct worker *w, struct chan *ch, struct msg *m)
 	};
 	struct msg_auth_reply r;
 	struct login *l;
+	const char *id;
 
 	memcpy(&r, m->data, sizeof(r));
 	if (r.verdict == AUTH_NONE || r.verdict > AUTH_UNAVAILABLE ||
@@ -145,11 +146,27 @@ login_reply(struct worker *w, struct chan *ch, struct msg *m)
 		if (l->serial == r.serial)
 			break;
 	}
-	/* The client may have left meanwhile. */
-	if (l == NULL || !l->sent || client_id(l->client) != r.conn)
+	id = (const char *)m->data + sizeof(r);
+	if (l == NULL || !l->sent || client_id(l->client) != r.conn) {
+		/* The client left meanwhile. */
+		if (r.verdict == AUTH_GRANTED)
+			chan_send(ch, MSG_AUTH_LEFT, id, r.id_len, NULL, 0);
 		return;
-	login_answer(w, l, results[r.verdict],
-	    (const char *)m->data + sizeof(r), r.id_len);
+	}
+	login_answer(w, l, results[r.verdict], id, r.id_len);
+}
+
+/* The id has no key any more: nobody goes on in its name. */
+static void
+login_revoked(struct worker *w, struct msg *m)
+{
+	struct client *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
+		if (c->identity != NULL && strlen(c->identity) == m->len &&
+		    memcmp(c->identity, m->data, m->len) == 0)
+			client_revoked(c);
+	}
 }
 
 static void
@@ -161,6 +178,9 @@ worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
 	switch (m->type) {
 	case MSG_AUTH_REPLY:
 		login_reply(w, ch, m);
+		break;
+	case MSG_AUTH_REVOKED:
+		login_revoked(w, m);
 		break;
 	default:
 		chan_reject(ch, "not a message of auth");
@@ -190,6 +210,28 @@ static const struct chan_ops login_chan_ops = {
 	.gone = login_auth_gone,
 };
 
+/* A new auth has to be told who is here. */
+static void
+login_introduce_clients(struct worker *w)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &w->clients, all) {
+		if (c->identity != NULL &&
+		    chan_send(w->logins.auth, MSG_AUTH_HERE, c->identity,
+			strlen(c->identity), NULL, 0) == -1)
+			log_warn("auth: a client is not known to it");
+	}
+}
+
+void
+login_left(struct worker *w, const char *id)
+{
+	if (w->logins.auth != NULL)
+		chan_send(
+		    w->logins.auth, MSG_AUTH_LEFT, id, strlen(id), NULL, 0);
+}
+
 void
 login_set_auth(struct worker *w, int fd)
 {
@@ -206,6 +248,7 @@ login_set_auth(struct worker *w, int fd)
 	if (desk->auth != NULL)
 		login_auth_gone(desk->auth, CHAN_EOF, w);
 	desk->auth = ch;
+	login_introduce_clients(w);
 	TAILQ_FOREACH(l, &desk->pending, entry) {
 		if (!l->sent)
 			login_send(desk, l);

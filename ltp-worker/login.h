@@ -41,6 +41,8 @@ void login_set_auth(struct worker *, int fd);
  */
 struct login *
 login_ask(struct worker *, struct client *, const struct credential *);
+/* A client that had signed in has gone. */
+void login_left(struct worker *, const char *id);
 /* The client is not interested any more. */
 void login_cancel(struct worker *, struct login *);
 /* When the first question that could not be asked times out; us 0: none. */

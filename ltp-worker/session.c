@@ -104,7 +104,7 @@ session_forbidden(struct client *c, const char *message)
 static void
 session_unauthorized(struct client *c)
 {
-	++*session_counter(c, COUNT_AUTH_FAILURES);
+	client_count_failure(c);
 	++*session_counter(c, COUNT_REJECT_UNAUTHORIZED);
 	client_warn(c, CATEGORY_AUTH, "sign-in refused", "unauthorized");
 	session_error(c, CODE_UNAUTHORIZED, "unauthorized");

@@ -40,9 +40,11 @@ settings_node(struct settings *s, const uint8_t *data, size_t len)
 	memcpy(s->node_id_text, data + sizeof(s->node), len);
 	s->node_id.p = s->node_id_text;
 	s->node_id.len = len;
-	s->ip_rate.rps = s->node.ip_rate_limit_rps;
+	s->ip_rate.count = s->node.ip_rate_limit_rps;
 	s->ip_rate.burst = s->node.ip_rate_limit_burst;
-	s->ip_rate.ttl_secs = s->node.ip_rate_limit_ttl_secs;
+	s->failures.kind = SHARED_RATE_FAILURES;
+	s->failures.count = s->failures.burst = s->node.auth_failure_limit;
+	s->failures.period_ms = 60 * 1000;
 	s->complete = true;
 	s->records++;
 	return 0;
@@ -90,11 +92,13 @@ settings_allows_origin(const struct settings *s, const char *origin)
 	return false;
 }
 
-static bool
+bool
 settings_is_proxy(const struct settings *s, const struct addr *addr)
 {
 	size_t i;
 
+	if (!s->node.trust_proxy)
+		return false;
 	for (i = 0; i < s->nproxies; i++) {
 		if (cidr_contains(&s->proxies[i], addr))
 			return true;
@@ -138,7 +142,7 @@ settings_client_ip(const struct settings *s, const struct addr *peer,
 
 	*client = *peer;
 	*missing = false;
-	if (!s->node.trust_proxy || !settings_is_proxy(s, peer))
+	if (!settings_is_proxy(s, peer))
 		return 0;
 	if (forwarded_for == NULL || forwarded_for[0] == '\0') {
 		*missing = true;

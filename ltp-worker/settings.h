@@ -21,7 +21,8 @@ struct settings {
 	uint32_t records; /* received so far */
 	bool complete; /* the node's record was among them */
 	struct msg_conf_worker node;
-	struct shared_rate ip_rate;
+	struct shared_rate ip_rate; /* messages of an address */
+	struct shared_rate failures; /* its sign-ins that fail */
 	struct str node_id; /* points into node_id_text */
 	char node_id_text[LTP_ID_MAX];
 	char *origins[SETTINGS_LIST_MAX];
@@ -30,7 +31,9 @@ struct settings {
 	size_t nproxies;
 };
 
+/* Empty; NULL with errno. */
 struct settings *settings_new(uint32_t generation);
+/* NULL is allowed. */
 void settings_free(struct settings *);
 
 /* The records; -1 when one cannot be. */
@@ -39,6 +42,8 @@ int settings_origin(struct settings *, const uint8_t *, size_t len);
 int settings_proxy(struct settings *, const uint8_t *, size_t len);
 
 bool settings_allows_origin(const struct settings *, const char *origin);
+/* Does this peer speak for others? */
+bool settings_is_proxy(const struct settings *, const struct addr *peer);
 /*
  * Whose connection is it?  peer, unless peer is a trusted proxy: then the
  * rightmost address of X-Forwarded-For that is not one itself (all of them

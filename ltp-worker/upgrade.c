@@ -8,10 +8,6 @@
  * request.
  */
 #include <sys/types.h>
-#include <sys/socket.h>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include <http_parser.h>
 #include <stdio.h>
@@ -22,16 +18,15 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "text.h"
 #include "upgrade.h"
 
 #define UPGRADE_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define UPGRADE_KEY_SIZE   16 /* bytes of Sec-WebSocket-Key, decoded */
 #define UPGRADE_NAME_MAX   32 /* longer names are of no interest */
-#define UPGRADE_VALUE_MIN  64 /* first allocation for a value */
 #define UPGRADE_BODY_MAX   512
 #define SHA1_SIZE          20
 #define BASE64_SIZE(n)     (((n) + 2) / 3 * 4 + 1)
-#define PORT_NONE          (-1)
 #define SUBPROTOCOL_PREFIX "ltp.v0."
 #define SUBPROTOCOL_DIGITS 9 /* at most */
 
@@ -76,12 +71,6 @@ static const struct {
 	[VALUE_ENCODING] = { "Transfer-Encoding", NULL },
 };
 
-struct text {
-	char *p; /* NULL: absent; else NUL-terminated */
-	size_t len;
-	size_t size; /* allocated */
-};
-
 /* Where the scanner is. */
 enum scan {
 	SCAN_REQUEST = 0, /* in the request line */
@@ -120,38 +109,6 @@ struct upgrade {
 static const char too_large[] = "request header too large";
 static const char too_many[] = "too many header fields";
 
-/* A piece of text that is not NUL-terminated. */
-struct slice {
-	const char *p;
-	size_t len;
-};
-
-static bool
-byte_is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-byte_is_hex(uint8_t c)
-{
-	return byte_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
-static bool
-byte_is_alnum(uint8_t c)
-{
-	return byte_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-}
-
-/* RFC 9110, section 5.6.2. */
-static bool
-byte_is_token(uint8_t c)
-{
-	return byte_is_alnum(c) ||
-	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 /* ---- the scanner: lines, whatever they mean; NULL or what is wrong ---- */
 
 static const char *
@@ -177,7 +134,7 @@ scan_line(struct upgrade *u, uint8_t c)
 		u->scan = SCAN_LAST;
 		return NULL;
 	}
-	if (!byte_is_token(c))
+	if (!text_is_token(c))
 		return "bad header name";
 	u->scan = SCAN_NAME;
 	return ++u->fields > UPGRADE_MAX_HEADERS ? too_many : NULL;
@@ -188,7 +145,7 @@ scan_name(struct upgrade *u, uint8_t c)
 {
 	if (c == ':')
 		u->scan = SCAN_FIELD;
-	else if (!byte_is_token(c))
+	else if (!text_is_token(c))
 		return "bad header name";
 	return NULL;
 }
@@ -245,28 +202,6 @@ scan_input(struct upgrade *u, const uint8_t *in, size_t len, const char **wrong)
 }
 
 /* ---- what the parser found ---- */
-
-/* 0, or -1 with errno. */
-static int
-text_append(struct text *t, const char *p, size_t len)
-{
-	size_t need = t->len + len + 1, size;
-	char *grown;
-
-	if (need > t->size) {
-		size = t->size == 0 ? UPGRADE_VALUE_MIN : 2 * t->size;
-		if (size < need)
-			size = need;
-		if ((grown = recallocarray(t->p, t->size, size, 1)) == NULL)
-			return -1;
-		t->p = grown;
-		t->size = size;
-	}
-	memcpy(t->p + t->len, p, len);
-	t->len += len;
-	t->p[t->len] = '\0';
-	return 0;
-}
 
 /* Returns -1, which stops the parser. */
 static int
@@ -411,6 +346,7 @@ static int
 parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 {
 	const char *p = (const char *)in, *reason;
+	enum http_errno wrong;
 	size_t n;
 
 	if (len == 0) /* would mean the end of the stream */
@@ -418,190 +354,41 @@ parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 	n = http_parser_execute(&u->parser, &parser_settings, p, len);
 	if (u->state == UPGRADE_BAD)
 		return -1;
-	switch (HTTP_PARSER_ERRNO(&u->parser)) {
-	case HPE_OK:
-		if (n == len)
-			return 0;
-		reason = "bad header";
-		break;
-	case HPE_INVALID_CONTENT_LENGTH:
+	wrong = HTTP_PARSER_ERRNO(&u->parser);
+	if (wrong == HPE_OK && n == len)
+		return 0;
+	if (wrong == HPE_INVALID_CONTENT_LENGTH)
 		reason = "bad Content-Length header";
-		break;
-	case HPE_UNEXPECTED_CONTENT_LENGTH:
+	else if (wrong == HPE_UNEXPECTED_CONTENT_LENGTH)
 		reason = value_rules[VALUE_LENGTH].twice;
-		break;
-	default:
+	else
 		reason = u->in_headers ? "bad header" : "bad request line";
-		break;
-	}
 	return upgrade_bad(u, 400, reason);
 }
 
 /* ---- is it the request that we want? ---- */
-
-/* Take the next element of a comma-separated list. */
-static bool
-list_next(const char **list, struct slice *out)
-{
-	const char *p = *list;
-
-	if (p == NULL)
-		return false;
-	p += strspn(p, " \t,");
-	if (*p == '\0')
-		return false;
-	out->p = p;
-	out->len = strcspn(p, ",");
-	*list = p + out->len;
-	while (p[out->len - 1] == ' ' || p[out->len - 1] == '\t')
-		out->len--;
-	return true;
-}
-
-static bool
-slice_is(const struct slice *s, const char *text)
-{
-	return s->len == strlen(text) && strncasecmp(s->p, text, s->len) == 0;
-}
-
-static bool
-list_has(const char *list, const char *token)
-{
-	struct slice s;
-
-	while (list_next(&list, &s))
-		if (slice_is(&s, token))
-			return true;
-	return false;
-}
-
-/* RFC 3986, section 3.2.2; IPv4 addresses look like names. */
-static bool
-host_name_legal(const char *p, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (p[i] == '%') {
-			if (len - i < 3 || !byte_is_hex((uint8_t)p[i + 1]) ||
-			    !byte_is_hex((uint8_t)p[i + 2]))
-				return false;
-			i += 2;
-		} else if (!byte_is_alnum((uint8_t)p[i]) &&
-			   (p[i] == '\0' ||
-			       strchr("-._~!$&'()*+,;=", p[i]) == NULL))
-			return false;
-	}
-	return len > 0;
-}
-
-static bool
-host_literal_legal(const char *p, size_t len)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr ip;
-
-	if (len < 2 || len - 2 >= sizeof(text) || p[len - 1] != ']')
-		return false;
-	memcpy(text, p + 1, len - 2);
-	text[len - 2] = '\0';
-	return inet_pton(AF_INET6, text, &ip) == 1;
-}
-
-/* host [":" [port]]; *port is PORT_NONE when there is none. */
-static bool
-host_parse(const char *p, size_t len, struct slice *host, int *port)
-{
-	const char *end = p + len, *q = p;
-
-	if (len > 0 && *p == '[') {
-		while (q < end && *q != ']')
-			q++;
-		if (q < end)
-			q++;
-	} else
-		while (q < end && *q != ':')
-			q++;
-	host->p = p;
-	host->len = (size_t)(q - p);
-	*port = PORT_NONE;
-	if (q < end && *q++ != ':')
-		return false;
-	for (; q < end; q++) {
-		if (!byte_is_digit((uint8_t)*q))
-			return false;
-		*port = (*port == PORT_NONE ? 0 : *port * 10) + (*q - '0');
-		if (*port > UINT16_MAX)
-			return false;
-	}
-	if (host->len > 0 && *p == '[')
-		return host_literal_legal(host->p, host->len);
-	return host_name_legal(host->p, host->len);
-}
-
-/* The value of a base64 digit, or -1. */
-static int
-base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (byte_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/*
- * Strict base64: whole groups, padding where it belongs, no stray bits.
- * Returns the number of bytes in out, or -1.
- */
-static ssize_t
-base64_decode(const struct text *t, uint8_t *out, size_t size)
-{
-	size_t i, n = 0, digits = t->len;
-	uint32_t bits = 0;
-	int d;
-
-	while (digits > 0 && t->len - digits < 2 && t->p[digits - 1] == '=')
-		digits--;
-	if (t->len % 4 != 0 || digits * 3 / 4 > size)
-		return -1;
-	for (i = 0; i < digits; i++) {
-		if ((d = base64_digit((uint8_t)t->p[i])) == -1)
-			return -1;
-		bits = bits << 6 | (uint32_t)d;
-		if (i % 4 != 0)
-			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	bits &= (1U << (t->len - digits) * 2) - 1;
-	return bits == 0 ? (ssize_t)n : -1;
-}
 
 /* origin-form, or absolute-form with a scheme that makes sense here. */
 static bool
 target_legal(const struct text *target)
 {
 	static const char *const bases[] = { "http://", "https://", "ws://",
-		"wss://" };
+		"wss://", NULL };
 	const char *p = target->p;
 	struct slice host;
-	size_t i, n;
+	size_t i;
 	int port;
 
 	if (p == NULL || strchr(p, '#') != NULL)
 		return false;
 	if (*p == '/')
 		return true;
-	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-		n = strlen(bases[i]);
-		if (strncasecmp(p, bases[i], n) == 0)
-			break;
-	}
-	if (i == sizeof(bases) / sizeof(bases[0]))
-		return false;
-	p += n;
-	return host_parse(p, strcspn(p, "/?"), &host, &port);
+	for (i = 0; bases[i] != NULL; i++)
+		if (strncasecmp(p, bases[i], strlen(bases[i])) == 0) {
+			p += strlen(bases[i]);
+			return text_host(p, strcspn(p, "/?"), &host, &port);
+		}
+	return false;
 }
 
 static bool
@@ -610,7 +397,7 @@ host_legal(const struct text *t)
 	struct slice host;
 	int port;
 
-	return host_parse(t->p, t->len, &host, &port);
+	return text_host(t->p, t->len, &host, &port);
 }
 
 static bool
@@ -618,7 +405,7 @@ key_legal(const struct text *t)
 {
 	uint8_t key[UPGRADE_KEY_SIZE];
 
-	return base64_decode(t, key, sizeof(key)) == UPGRADE_KEY_SIZE;
+	return text_base64(t, key, sizeof(key)) == UPGRADE_KEY_SIZE;
 }
 
 /* The request is complete: first what it says of itself, then what of us. */
@@ -641,11 +428,11 @@ upgrade_judge(struct upgrade *u)
 		return upgrade_bad(u, 400, "Content-Length on GET");
 	if (v[VALUE_ENCODING].p != NULL)
 		return upgrade_bad(u, 400, "Transfer-Encoding on GET");
-	if (!list_has(v[VALUE_UPGRADE].p, "websocket"))
+	if (!text_list_has(v[VALUE_UPGRADE].p, "websocket"))
 		return upgrade_bad(u, 426, "no upgrade to websocket");
 	if (v[VALUE_VERSION].p == NULL || strcmp(v[VALUE_VERSION].p, "13") != 0)
 		return upgrade_bad(u, 426, "Sec-WebSocket-Version is not 13");
-	if (!list_has(v[VALUE_CONNECTION].p, "upgrade"))
+	if (!text_list_has(v[VALUE_CONNECTION].p, "upgrade"))
 		return upgrade_bad(u, 400, "no upgrade in Connection header");
 	if (v[VALUE_KEY].p == NULL)
 		return upgrade_bad(u, 400, "no Sec-WebSocket-Key header");
@@ -742,6 +529,17 @@ static const struct {
 	{ "Basic", SCHEME_BASIC },
 };
 
+static bool
+text_printable(const struct text *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->len; i++)
+		if (t->p[i] < ' ' || t->p[i] > '~')
+			return false;
+	return true;
+}
+
 /*
  * Take an Authorization field apart; *rest is what follows the scheme, and
  * empty when that is no credential.
@@ -754,28 +552,19 @@ scheme_parse(const struct text *auth, struct text *rest)
 
 	if (auth->p == NULL)
 		return SCHEME_NONE;
-	while (byte_is_token((uint8_t)auth->p[name.len]))
+	while (text_is_token((uint8_t)auth->p[name.len]))
 		name.len++;
 	*rest = (struct text){ .p = auth->p + name.len };
 	if (*rest->p == ' ') {
 		rest->p += strspn(rest->p, " ");
 		rest->len = strlen(rest->p);
 	}
+	if (!text_printable(rest))
+		rest->len = 0;
 	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-		if (slice_is(&name, schemes[i].name))
+		if (text_slice_is(&name, schemes[i].name))
 			return schemes[i].scheme;
 	return SCHEME_NONE;
-}
-
-static bool
-text_printable(const struct text *t)
-{
-	size_t i;
-
-	for (i = 0; i < t->len; i++)
-		if (t->p[i] < ' ' || t->p[i] > '~')
-			return false;
-	return true;
 }
 
 static void
@@ -808,7 +597,7 @@ credential_basic(struct credential *c, const struct text *t)
 	uint8_t pair[LTP_ID_MAX + 1 + AUTH_KEY_MAX], *colon = NULL;
 	ssize_t i, len;
 
-	if ((len = base64_decode(t, pair, sizeof(pair))) > 0)
+	if ((len = text_base64(t, pair, sizeof(pair))) > 0)
 		colon = memchr(pair, ':', (size_t)len);
 	for (i = 0; i < len; i++)
 		if (pair[i] < ' ' || pair[i] == 0x7f)
@@ -838,12 +627,8 @@ upgrade_credential(const struct upgrade *u, struct credential *out)
 			credential_conflict(out);
 	} else if (scheme == SCHEME_BASIC)
 		credential_basic(out, &rest);
-	else if (scheme == SCHEME_KEY) {
-		if (text_printable(&rest))
-			credential_set(out, "", 0, rest.p, rest.len);
-		else
-			credential_conflict(out);
-	}
+	else if (scheme == SCHEME_KEY)
+		credential_set(out, "", 0, rest.p, rest.len);
 }
 
 /* ---- responses ---- */
@@ -852,14 +637,12 @@ upgrade_credential(const struct upgrade *u, struct credential *out)
 static bool
 subprotocol_known(const struct slice *s)
 {
-	size_t n = strlen(SUBPROTOCOL_PREFIX), i;
+	size_t n = strlen(SUBPROTOCOL_PREFIX);
 
 	if (s->len <= n || s->len > n + SUBPROTOCOL_DIGITS ||
-	    memcmp(s->p, SUBPROTOCOL_PREFIX, n) != 0)
+	    memcmp(s->p, SUBPROTOCOL_PREFIX, n) != 0 ||
+	    strspn(s->p + n, "0123456789") != s->len - n)
 		return false;
-	for (i = n; i < s->len; i++)
-		if (!byte_is_digit((uint8_t)s->p[i]))
-			return false;
 	return s->p[n] != '0' || s->len == n + 1;
 }
 
@@ -892,7 +675,7 @@ upgrade_print_accept(const struct upgrade *u, char out[UPGRADE_RESPONSE_MAX])
 
 	if (accept_digest(u->values[VALUE_KEY].p, digest) == -1)
 		return 0;
-	while (!known && list_next(&offered, &s))
+	while (!known && text_list_next(&offered, &s))
 		known = subprotocol_known(&s);
 	n = snprintf(out, UPGRADE_RESPONSE_MAX,
 	    "HTTP/1.1 101 Switching Protocols\r\n"
@@ -924,18 +707,17 @@ static const struct refusal {
 	{ 431, "Request Header Fields Too Large", "", false },
 	{ 500, "Internal Server Error", "", false },
 	{ 503, "Service Unavailable", "", true },
+	{ 0, "Error", "", false }, /* any other */
 };
 
 static const struct refusal *
 refusal_find(unsigned status)
 {
-	static const struct refusal other = { 0, "Error", "", false };
-	size_t i;
+	const struct refusal *r = refusals;
 
-	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
-		if (refusals[i].status == status)
-			return &refusals[i];
-	return &other;
+	while (r->status != status && r->status != 0)
+		r++;
+	return r;
 }
 
 size_t
@@ -966,32 +748,25 @@ upgrade_print_refusal(char out[UPGRADE_RESPONSE_MAX], unsigned status,
 struct origin {
 	struct slice scheme;
 	struct slice host;
-	int port; /* PORT_NONE also for the scheme's default */
+	int port; /* TEXT_PORT_NONE also for the scheme's default */
 };
 
 /* scheme "://" host [":" port], and nothing else. */
 static bool
 origin_parse(const char *p, size_t len, struct origin *o)
 {
-	const char *colon = memchr(p, ':', len);
+	const char *mark = strstr(p, "://"), *end = p + len;
 
-	if (colon == NULL || colon == p || len - (size_t)(colon - p) < 3 ||
-	    memcmp(colon, "://", 3) != 0)
+	if (mark == NULL || mark == p)
 		return false;
-	o->scheme = (struct slice){ p, (size_t)(colon - p) };
-	p = colon + 3;
-	if (!host_parse(p, len - o->scheme.len - 3, &o->host, &o->port))
+	o->scheme = (struct slice){ p, (size_t)(mark - p) };
+	p = mark + strlen("://");
+	if (!text_host(p, (size_t)(end - p), &o->host, &o->port))
 		return false;
-	if ((o->port == 80 && slice_is(&o->scheme, "http")) ||
-	    (o->port == 443 && slice_is(&o->scheme, "https")))
-		o->port = PORT_NONE;
+	if ((o->port == 80 && text_slice_is(&o->scheme, "http")) ||
+	    (o->port == 443 && text_slice_is(&o->scheme, "https")))
+		o->port = TEXT_PORT_NONE;
 	return true;
-}
-
-static bool
-slice_same(const struct slice *a, const struct slice *b)
-{
-	return a->len == b->len && strncasecmp(a->p, b->p, a->len) == 0;
 }
 
 bool
@@ -1008,7 +783,7 @@ upgrade_origin_matches(const char *entry, const char *origin)
 		len -= 2;
 	return origin_parse(entry, len, &want) &&
 	       origin_parse(origin, strlen(origin), &have) &&
-	       slice_same(&want.scheme, &have.scheme) &&
-	       slice_same(&want.host, &have.host) &&
+	       text_slice_same(&want.scheme, &have.scheme) &&
+	       text_slice_same(&want.host, &have.host) &&
 	       (any_port || want.port == have.port);
 }

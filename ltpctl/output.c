@@ -426,12 +426,16 @@ text_session(struct output_to *to, const struct show_session *s)
 static void
 text_key(struct output_to *to, const struct show_key *k)
 {
-	char id[OUTPUT_ID_MAX], loaded[OUTPUT_NUM_MAX];
+	char id[OUTPUT_ID_MAX], loaded[OUTPUT_NUM_MAX], used[OUTPUT_NUM_MAX];
+	char sessions[OUTPUT_NUM_MAX] = "-";
 	const uint8_t *d = k->k.digest_prefix;
 
-	fprintf(to->fp, "%-24s %-11s %02x%02x%02x%02x %s\n",
+	if (k->k.sessions >= 0)
+		snprintf(sessions, sizeof(sessions), "%" PRId64, k->k.sessions);
+	fprintf(to->fp, "%-24s %-11s %02x%02x%02x%02x %-20s %8s %s\n",
 	    output_id(id, &k->id), output_key_source(k->k.source), d[0], d[1],
-	    d[2], d[3], output_time(loaded, k->k.loaded));
+	    d[2], d[3], output_time(loaded, k->k.loaded), sessions,
+	    output_time(used, k->k.last_used));
 }
 
 static void
@@ -462,8 +466,8 @@ text_head(struct output_to *to, enum ctl_show what)
 		    "WORKER", "AGE", "IDLE", "IN", "OUT", "TAG");
 		break;
 	case SHOW_KEYS:
-		fprintf(to->fp, "%-24s %-11s %-8s %s\n", "ID", "SOURCE",
-		    "SHA-256", "LOADED");
+		fprintf(to->fp, "%-24s %-11s %-8s %-20s %8s %s\n", "ID",
+		    "SOURCE", "SHA-256", "LOADED", "SESSIONS", "LAST USED");
 		break;
 	default:
 		break;

@@ -43,6 +43,7 @@ struct output {
 extern const struct output output_text;
 extern const struct output output_json;
 
+/* Write to fp, which stays the caller's, as text or as JSON. */
 void output_init(struct output_to *, FILE *, bool json);
 
 /* ---- pieces of text, into buffers of the caller's; all return buf ---- */
@@ -77,10 +78,18 @@ void output_put_line(FILE *, const struct bytes *);
 /* The same into a buffer, cut where it ends. */
 char *output_line(char *buf, size_t bufsize, const struct bytes *);
 
+/*
+ * Names of what arrives as a number; "unknown" for one that is not there.
+ */
+/* enum conf_auth_mode */
 const char *output_auth_mode(unsigned);
+/* enum conf_dialect */
 const char *output_dialect(unsigned);
+/* enum key_source */
 const char *output_key_source(unsigned);
+/* enum sandbox_mechanism */
 const char *output_mechanism(unsigned);
+/* enum log_level */
 const char *output_log_level(unsigned);
 
 /*

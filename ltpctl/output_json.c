@@ -348,20 +348,32 @@ json_session(struct output_to *to, const struct show_session *s)
 	json_element(to, o);
 }
 
+/* Null for never and for not known. */
+static void
+json_time(json_t *o, const char *name, int64_t epoch)
+{
+	char text[OUTPUT_NUM_MAX];
+
+	output_time(text, epoch);
+	output_json_set(
+	    o, name, text[0] == '-' ? json_null() : json_string(text));
+}
+
 static void
 json_key(struct output_to *to, const struct show_key *k)
 {
 	json_t *o = output_json_object();
-	char hex[2 * sizeof(k->k.digest_prefix) + 1], loaded[OUTPUT_NUM_MAX];
+	char hex[2 * sizeof(k->k.digest_prefix) + 1];
 	const uint8_t *d = k->k.digest_prefix;
 
 	snprintf(hex, sizeof(hex), "%02x%02x%02x%02x", d[0], d[1], d[2], d[3]);
 	output_json_bytes(o, "id", &k->id);
 	output_json_str(o, "source", output_key_source(k->k.source));
 	output_json_str(o, "digest_prefix", hex);
-	output_time(loaded, k->k.loaded);
-	output_json_set(
-	    o, "loaded", loaded[0] == '-' ? json_null() : json_string(loaded));
+	json_time(o, "loaded", k->k.loaded);
+	output_json_set(o, "sessions",
+	    k->k.sessions < 0 ? json_null() : json_integer(k->k.sessions));
+	json_time(o, "last_used", k->k.last_used);
 	json_element(to, o);
 }
 

@@ -21,6 +21,11 @@ enum conf_auth_mode {
 	AUTH_MODE_JWT, /* parsed, refused at start */
 };
 
+enum conf_log_format {
+	LOG_FORMAT_TEXT = 0,
+	LOG_FORMAT_JSON,
+};
+
 /* What holds when the key file cannot be read again. */
 enum conf_reload_failure {
 	RELOAD_FAILURE_CLOSED = 0, /* nobody is let in */
@@ -96,6 +101,7 @@ struct conf {
 	char *control_group; /* NULL: only root and our uid */
 	int64_t log_level; /* enum log_level */
 	char *log_file; /* NULL: syslog */
+	int64_t log_format; /* enum conf_log_format */
 
 	/* limits */
 	int64_t max_connections;
@@ -110,6 +116,9 @@ struct conf {
 	int64_t ip_rate_limit_burst;
 	int64_t ip_rate_limit_ttl_secs;
 	int64_t control_limit_rps;
+	int64_t max_connections_per_ip; /* 0: off, as the next two */
+	int64_t max_half_open_per_ip;
+	int64_t auth_failure_limit; /* per address and minute */
 
 	/* who may connect */
 	int64_t auth_mode; /* enum conf_auth_mode */

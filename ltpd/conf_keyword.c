@@ -68,6 +68,12 @@ static const struct keyword_choice distributed_auth_modes[] = {
 	{ NULL, 0 },
 };
 
+static const struct keyword_choice log_formats[] = {
+	{ "text", LOG_FORMAT_TEXT },
+	{ "json", LOG_FORMAT_JSON },
+	{ NULL, 0 },
+};
+
 static const struct keyword_choice log_levels[] = {
 	{ "error", LEVEL_ERROR },
 	{ "warn", LEVEL_WARN },
@@ -118,6 +124,8 @@ const struct keyword keywords[] = {
 	    .check = check_group },
 	{ ROW(log_level, KIND_CHOICE), .initial = "info", .choices = log_levels,
 	    .flags = KEYWORD_PLAIN_ENV, .variable = { "RUST_LOG" } },
+	{ ROW(log_format, KIND_CHOICE), .initial = "text",
+	    .choices = log_formats },
 	{ ROW(log_file, KIND_STRING), .alias = "general.log_file",
 	    .check = check_path },
 
@@ -145,6 +153,12 @@ const struct keyword keywords[] = {
 	{ ROW(ip_rate_limit_ttl_secs, KIND_INTEGER), .initial = "600", .min = 1,
 	    .max = DAY_SECS, .variable = { "IP_RATE_LIMIT_TTL_SECS" } },
 	{ ROW(control_limit_rps, KIND_INTEGER), .initial = "100", .min = 0,
+	    .max = MILLION },
+	{ ROW(max_connections_per_ip, KIND_INTEGER), .initial = "0", .min = 0,
+	    .max = SHARED_HOLD_MAX },
+	{ ROW(max_half_open_per_ip, KIND_INTEGER), .initial = "0", .min = 0,
+	    .max = SHARED_HOLD_MAX },
+	{ ROW(auth_failure_limit, KIND_INTEGER), .initial = "0", .min = 0,
 	    .max = MILLION },
 
 	{ ROW(auth_mode, KIND_CHOICE), .initial = "none", .choices = auth_modes,

@@ -1,15 +1,11 @@
 /*
- * ltpctl's socket: who may connect, what may be asked, and answers that
- * never make the supervisor wait.
+ * ltpctl's socket, and who may connect to it.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
 
-#include <stdbool.h>
-
-struct child;
+struct callers;
 struct control;
-struct msg;
 struct parent;
 
 #define CONTROL_ERROR_MAX 512
@@ -25,10 +21,7 @@ struct control *control_open(
 void control_free(struct control *);
 int control_start(struct control *, struct parent *);
 
-/* Answers of workers; false when nobody asked, which is a lie. */
-bool control_sessions_page(struct control *, struct child *, struct msg *);
-bool control_session_killed(struct control *, struct child *, struct msg *);
-/* A worker has gone: go on without its answer. */
-void control_child_gone(struct control *, struct child *);
+/* Who is connected; the children's answers go there. */
+struct callers *control_callers(struct control *);
 
 #endif /* CONTROL_H */

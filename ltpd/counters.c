@@ -82,7 +82,12 @@ counters_publish(const struct parent *p)
 	pool_describe(p, NULL, &proc);
 	chan_send(metrics->ch, MSG_STAT_PROCESS, &proc, sizeof(proc), NULL, 0);
 	for (i = 0; i < p->pool->count; i++) {
-		pool_describe(p, &p->pool->child[i], &proc);
+		const struct child *c = &p->pool->child[i];
+
+		pool_describe(p, c, &proc);
+		/* A counter of a place must not go down with its process. */
+		proc.cpu_us =
+		    c->dead_cpu_us + (proc.cpu_us > 0 ? proc.cpu_us : 0);
 		proc.last = i + 1 == p->pool->count;
 		chan_send(metrics->ch, MSG_STAT_PROCESS, &proc, sizeof(proc),
 		    NULL, 0);

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
@@ -20,6 +22,8 @@
 static char logfile_path[PATH_MAX];
 static int logfile_fd = -1;
 static bool logfile_syslog;
+static bool logfile_json;
+static bool logfile_echoes;
 
 static void
 logfile_sink(enum log_level level, const char *text, void *arg)
@@ -120,29 +124,156 @@ logfile_time(char *buf, size_t size)
 }
 
 void
+logfile_set_json(bool json)
+{
+	logfile_json = json;
+}
+
+void
+logfile_echo(bool echo)
+{
+	logfile_echoes = echo;
+}
+
+/* ---- lines ---- */
+
+/* The first "key=" of a line, or its end: there the message stops. */
+static const char *
+logfile_pairs(const char *text)
+{
+	const char *word = text, *p;
+
+	for (;;) {
+		p = word + strspn(word, "abcdefghijklmnopqrstuvwxyz_");
+		if (p > word && *p == '=')
+			return word;
+		if ((p = strchr(word, ' ')) == NULL)
+			return word + strlen(word);
+		word = p + 1;
+	}
+}
+
+/* Keys whose values are numbers in JSON; all others are strings. */
+static bool
+logfile_is_number(const char *key)
+{
+	static const char *const numbers[] = { "bytes_in", "bytes_out", "code",
+		"connections", "duration_ms", "generation", "keys",
+		"messages_in", "messages_out", "pid", "status", "workers" };
+	size_t i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (strcmp(key, numbers[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+logfile_add_pair(json_t *line, const char *key, const char *value, size_t len)
+{
+	char number[32];
+
+	if (logfile_is_number(key) && len < sizeof(number)) {
+		snprintf(number, sizeof(number), "%.*s", (int)len, value);
+		json_object_set_new(
+		    line, key, json_integer(strtoll(number, NULL, 10)));
+	} else {
+		json_object_set_new(line, key, json_stringn(value, len));
+	}
+}
+
+/* key=value or key="value with spaces", as client_log() writes them. */
+static void
+logfile_add_pairs(json_t *line, const char *p)
+{
+	const char *equals, *end;
+	char key[64];
+
+	while ((equals = strchr(p, '=')) != NULL) {
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - p), p);
+		p = equals + 1;
+		if (*p == '"') {
+			p++;
+			end = strchr(p, '"');
+		} else {
+			end = strchr(p, ' ');
+		}
+		if (end == NULL)
+			end = p + strlen(p);
+		logfile_add_pair(line, key, p, end - p);
+		p = end + strspn(end, "\" ");
+	}
+}
+
+/* The line as JSON, without its end; NULL without memory. */
+static char *
+logfile_print_json(const char *when, enum log_level level, const char *process,
+    const char *text)
+{
+	const char *pairs = logfile_pairs(text);
+	size_t len = pairs - text;
+	json_t *line;
+	char *out;
+
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	line = json_pack("{s:s, s:s, s:s}", "time", when, "level",
+	    log_level_name(level), "process", process);
+	if (line == NULL)
+		return NULL;
+	json_object_set_new(line, "message", json_stringn(text, len));
+	logfile_add_pairs(line, pairs);
+	out = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(line);
+	return out;
+}
+
+static char *
+logfile_print(const char *when, enum log_level level, const char *process,
+    const char *text)
+{
+	char *out;
+
+	if (logfile_json)
+		return logfile_print_json(when, level, process, text);
+	if (asprintf(&out, "%s %s %s %s", when, log_level_name(level), process,
+		text) == -1)
+		return NULL;
+	return out;
+}
+
+/* A child's text is not trusted to be one line of plain characters. */
+static void
+logfile_clean(char *dst, size_t size, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < size && text[i] != '\0'; i++)
+		dst[i] = text[i] < 0x20 || text[i] > 0x7e ? '?' : text[i];
+	dst[i] = '\0';
+}
+
+void
 logfile_write(enum log_level level, const char *process, const char *text)
 {
-	char line[LOG_LINE_MAX + 128], *p;
-	char when[64];
-	int n;
+	char clean[LOG_LINE_MAX], when[64], *line;
+	struct iovec iov[2];
 
+	logfile_clean(clean, sizeof(clean), text);
+	if (logfile_echoes && level == LEVEL_ERROR)
+		fprintf(stderr, "%s: %s\n", process, clean);
 	logfile_time(when, sizeof(when));
-	n = snprintf(line, sizeof(line), "%s %s %s %s", when,
-	    log_level_name(level), process, text);
-	if (n < 0)
+	if ((line = logfile_print(when, level, process, clean)) == NULL)
 		return;
-	if ((size_t)n >= sizeof(line) - 1)
-		n = sizeof(line) - 2;
-	for (p = line; *p != '\0'; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	}
 	if (logfile_syslog) {
-		syslog(logfile_priority(level), "%s", line + strlen(when) + 1);
-		return;
+		syslog(logfile_priority(level), "%s",
+		    logfile_json ? line : line + strlen(when) + 1);
+	} else {
+		iov[0] = (struct iovec){ line, strlen(line) };
+		iov[1] = (struct iovec){ (char[]){ '\n' }, 1 };
+		/* A log that cannot be written must not stop the node. */
+		(void)!writev(logfile_fd, iov, 2);
 	}
-	line[n] = '\n';
-	/* A log that cannot be written must not stop the node. */
-	if (write(logfile_fd, line, n + 1) == -1)
-		return;
+	free(line);
 }

@@ -15,6 +15,10 @@
  * then stays.
  */
 int logfile_open(const char *path, bool to_stderr);
+/* One JSON object a line instead of text; log_format of ltpd.conf(5). */
+void logfile_set_json(bool);
+/* Errors go to stderr too, as long as somebody waits for the start. */
+void logfile_echo(bool);
 /* Open the same file again (it was renamed).  0 or -1 with errno. */
 int logfile_reopen(void);
 void logfile_close(void);

@@ -60,7 +60,6 @@ version(void)
 {
 	printf("ltpd %s\n", PACKAGE_VERSION);
 	printf("sandbox: %s\n", LTPD_SANDBOX);
-	printf("http parser: %s\n", LTPD_HTTP_PARSER);
 	printf("remote listeners: not built in\n");
 	printf("jwt: not built in\n");
 	printf("audit log: built in\n");
@@ -203,6 +202,7 @@ main(int argc, char *argv[])
 	struct options opts = { .defs = defs };
 	struct parent p = { .opts = &opts, .ready_fd = -1 };
 	char error[LISTENER_ERROR_MAX];
+	const char *why;
 
 	if (sandbox_harden(0) == -1)
 		fatal("cannot harden the process");
@@ -225,5 +225,9 @@ main(int argc, char *argv[])
 	if (logfile_open(p.conf->log_file, opts.debug) == -1)
 		fatal("log_file: %s",
 		    p.conf->log_file == NULL ? "syslog" : p.conf->log_file);
+	logfile_echo(!opts.debug);
+	logfile_set_json(p.conf->log_format == LOG_FORMAT_JSON);
+	if (sandbox_enter(ROLE_PARENT, &why) == -1)
+		fatal("sandbox: %s", why);
 	return parent_run(&p);
 }

@@ -7,6 +7,7 @@
 #include "parent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "auditlog.h"
+#include "caller.h"
 #include "chan.h"
 #include "control.h"
 #include "counters.h"
@@ -105,14 +107,21 @@ parent_child_count(struct chan *ch, struct child *c, struct msg *m)
 static void
 parent_child_page(struct chan *ch, struct child *c, struct msg *m)
 {
-	if (!control_sessions_page(c->parent->control, c, m))
+	if (!callers_sessions_page(control_callers(c->parent->control), c, m))
 		chan_reject(ch, "answers what nobody asked");
 }
 
 static void
 parent_child_killed(struct chan *ch, struct child *c, struct msg *m)
 {
-	if (!control_session_killed(c->parent->control, c, m))
+	if (!callers_session_killed(control_callers(c->parent->control), c, m))
+		chan_reject(ch, "answers what nobody asked");
+}
+
+static void
+parent_child_keys(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!callers_keys_page(control_callers(c->parent->control), c, m))
 		chan_reject(ch, "answers what nobody asked");
 }
 
@@ -150,12 +159,36 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 	case MSG_SESSION_KILLED:
 		parent_child_killed(ch, c, m);
 		break;
+	case MSG_KEYS_PAGE:
+		parent_child_keys(ch, c, m);
+		break;
 	default:
 		chan_reject(ch, "not a message of a child");
 	}
 }
 
 /* ---- the node comes up ---- */
+
+/*
+ * Whoever started the node in the background may go on; from here on the
+ * log is the only place where it is heard.
+ */
+static void
+parent_detach(struct parent *p)
+{
+	int null;
+
+	if (p->ready_fd == -1)
+		return;
+	(void)!write(p->ready_fd, "", 1);
+	close(p->ready_fd);
+	p->ready_fd = -1;
+	logfile_echo(false);
+	if ((null = open("/dev/null", O_RDWR)) != -1) {
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+}
 
 static void
 parent_up(struct parent *p)
@@ -172,12 +205,9 @@ parent_up(struct parent *p)
 		parent_fail(p, "listeners: %s", strerror(errno));
 		return;
 	}
+	counters_publish(p);
 	notify_send("READY=1\nMAINPID=%ld", (long)getpid());
-	if (p->ready_fd != -1) {
-		(void)!write(p->ready_fd, "", 1);
-		close(p->ready_fd);
-		p->ready_fd = -1;
-	}
+	parent_detach(p);
 }
 
 /*
@@ -214,6 +244,8 @@ parent_child_ready(struct parent *p, struct child *c)
 		auditlog_ready(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
+	else if (p->ready && c == pool->metrics)
+		counters_publish(p);
 	else if (p->ready && c->role == ROLE_WORKER)
 		listener_resume(p->listener);
 }
@@ -256,6 +288,7 @@ parent_stop(struct parent *p)
 		pool_kill_workers(p->pool);
 	else
 		pool_drain(p->pool, PARENT_WORKER_DRAIN_MS);
+	counters_publish(p);
 	parent_child_left(p);
 }
 
@@ -398,13 +431,13 @@ parent_begin(struct parent *p)
 
 	p->started = monotime_now();
 	p->next_conn = 1;
-	p->generation = 1;
+	p->generation = p->last_generation = 1;
 	if ((p->base = event_base_new()) == NULL ||
 	    parent_catch_signals(p) == -1 || parent_start_tick(p) == -1) {
 		log_warn("ltpd: event base");
 		return -1;
 	}
-	if ((p->shared = shared_new(&p->shared_fd)) == NULL) {
+	if ((p->shared = shared_new(p->conf->workers, &p->shared_fd)) == NULL) {
 		log_warn("ltpd: shared table");
 		return -1;
 	}

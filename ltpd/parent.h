@@ -60,6 +60,7 @@ struct parent {
 	struct counters counters; /* of all processes that ever were */
 	uint64_t next_conn; /* connection ids, from 1 */
 	uint32_t generation; /* of the configuration in force */
+	uint32_t last_generation; /* that was sent to a child */
 	struct monotime started;
 	bool ready; /* the whole node was up once */
 	bool stopping; /* draining, no child is started again */

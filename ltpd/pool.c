@@ -3,6 +3,7 @@
  */
 #include "pool.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "auditlog.h"
+#include "caller.h"
 #include "chan.h"
 #include "child.h"
 #include "control.h"
@@ -21,6 +23,7 @@
 #include "log.h"
 #include "parent.h"
 #include "reload.h"
+#include "sandbox.h"
 #include "shared.h"
 
 /* Back-off: so many deaths in a row cost nothing, then one start a second. */
@@ -299,12 +302,11 @@ pool_buried(struct child *c, int status)
 	pool_close(c);
 	c->state = CHILD_DOWN;
 	c->acked = false;
-	if (c->role == ROLE_WORKER) {
+	if (c->role == ROLE_WORKER)
 		shared_reclaim(p->shared, c->slot);
-		control_child_gone(p->control, c);
-	}
 	if (c->role == ROLE_AUDIT)
 		auditlog_child_gone(p->auditlog);
+	callers_child_gone(control_callers(p->control), c);
 	if (p->stopping) {
 		parent_child_left(p);
 		return;
@@ -318,17 +320,27 @@ pool_buried(struct child *c, int status)
 	pool_respawn_later(c);
 }
 
+static int64_t
+pool_timeval_us(const struct timeval *tv)
+{
+	return (int64_t)tv->tv_sec * 1000000 + tv->tv_usec;
+}
+
 void
 pool_reap(struct pool *pool)
 {
+	struct rusage ru;
 	int status;
 	size_t i;
 
 	for (i = 0; i < pool->count; i++) {
 		struct child *c = &pool->child[i];
 
-		if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
+		if (c->pid == 0 ||
+		    wait4(c->pid, &status, WNOHANG, &ru) != c->pid)
 			continue;
+		c->dead_cpu_us += pool_timeval_us(&ru.ru_utime) +
+				  pool_timeval_us(&ru.ru_stime);
 		pool_buried(c, status);
 	}
 }
@@ -465,6 +477,12 @@ pool_running(const struct pool *pool, unsigned roles)
 static void
 pool_describe_parent(const struct parent *p, struct msg_process *out)
 {
+	struct sandbox_state state;
+
+	sandbox_report(&state);
+	out->mechanism = state.mechanism;
+	out->landlock_abi = state.landlock_abi;
+	out->dumpable = state.dumpable;
 	out->role = ROLE_PARENT;
 	out->pid = getpid();
 	out->uid = getuid();

@@ -33,6 +33,7 @@ struct child {
 	size_t nproc;
 	struct monotime started;
 	uint32_t restarts;
+	int64_t dead_cpu_us; /* that its predecessors used */
 	unsigned quick_deaths; /* since it last lived for a minute */
 	struct event *respawn;
 	uint64_t expired_last_sweep;

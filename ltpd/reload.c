@@ -52,8 +52,10 @@ reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
 	m.rate_limit_burst = conf->rate_limit_burst;
 	m.ip_rate_limit_rps = conf->ip_rate_limit_rps;
 	m.ip_rate_limit_burst = conf->ip_rate_limit_burst;
-	m.ip_rate_limit_ttl_secs = conf->ip_rate_limit_ttl_secs;
 	m.control_limit_rps = conf->control_limit_rps;
+	m.max_connections_per_ip = conf->max_connections_per_ip;
+	m.max_half_open_per_ip = conf->max_half_open_per_ip;
+	m.auth_failure_limit = conf->auth_failure_limit;
 	m.auth = conf->auth_mode != AUTH_MODE_NONE;
 	m.auth_in_hello = conf->auth_in_hello;
 	m.dialect = conf->dialect;
@@ -185,6 +187,7 @@ reload_apply_log(struct parent *p, const struct conf *conf)
 
 	if (!p->opts->debug && !same && logfile_open(now, false) == -1)
 		log_warn("log_file: %s", now == NULL ? "syslog" : now);
+	logfile_set_json(conf->log_format == LOG_FORMAT_JSON);
 	if (conf->log_level != p->conf->log_level)
 		parent_log_level(p, conf->log_level);
 }
@@ -313,7 +316,6 @@ reload_new(struct parent *p)
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return NULL;
-	r->generation = p->generation + 1;
 	if ((r->timer = evtimer_new(p->base, reload_timeout, p)) == NULL) {
 		free(r);
 		return NULL;
@@ -328,6 +330,7 @@ reload_begin(struct parent *p, struct reload *r)
 	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
 	size_t i;
 
+	r->generation = ++p->last_generation;
 	p->reload = r;
 	evtimer_add(r->timer, &tv);
 	for (i = 0; i < p->pool->count; i++) {
@@ -336,32 +339,61 @@ reload_begin(struct parent *p, struct reload *r)
 	}
 }
 
+void
+reload_abandon(struct parent *p)
+{
+	reload_free(p->reload);
+	p->reload = NULL;
+}
+
+/* Why no reload can be started now, or NULL. */
+static const char *
+reload_obstacle(const struct parent *p)
+{
+	if (p->stopping)
+		return "the node is stopping";
+	if (!p->ready)
+		return "the node is starting";
+	if (p->reload != NULL && p->reload->conf != NULL)
+		return "a reload is in progress";
+	return NULL;
+}
+
+static int
+reload_failed(struct parent *p, const char *error)
+{
+	p->counters.n[COUNT_RELOAD_FAILURES]++;
+	log_warnx("reload: nothing changed: %s", error);
+	return -1;
+}
+
 int
 reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
     char error[RELOAD_ERROR_MAX])
 {
-	struct reload *r = NULL;
+	const char *obstacle = reload_obstacle(p);
+	struct reload *r;
 
-	if (p->stopping)
-		strlcpy(error, "the node is stopping", RELOAD_ERROR_MAX);
-	else if (!p->ready)
-		strlcpy(error, "the node is starting", RELOAD_ERROR_MAX);
-	else if (p->reload != NULL)
-		strlcpy(error, "a reload is in progress", RELOAD_ERROR_MAX);
-	else if ((r = reload_new(p)) == NULL)
-		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
-	if (r == NULL || reload_load(p, r, error) == -1) {
-		reload_free(r);
-		p->counters.n[COUNT_RELOAD_FAILURES]++;
-		log_warnx("reload: nothing changed: %s", error);
-		return -1;
+	if (obstacle != NULL) {
+		strlcpy(error, obstacle, RELOAD_ERROR_MAX);
+		return reload_failed(p, error);
 	}
-	r->done = done;
-	r->arg = arg;
+	/* A service manager waits for both words, whatever comes of it. */
 	notify_send(
 	    "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotime_now().us);
-	reload_begin(p, r);
-	return 0;
+	if ((r = reload_new(p)) == NULL) {
+		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
+	} else if (reload_load(p, r, error) == 0) {
+		/* New keys alone on their way are part of this reload. */
+		reload_abandon(p);
+		r->done = done;
+		r->arg = arg;
+		reload_begin(p, r);
+		return 0;
+	}
+	reload_free(r);
+	notify_send("READY=1");
+	return reload_failed(p, error);
 }
 
 void
@@ -376,13 +408,6 @@ reload_keys(struct parent *p, struct keyset *keys)
 	}
 	r->keys = keys;
 	reload_begin(p, r);
-}
-
-void
-reload_abandon(struct parent *p)
-{
-	reload_free(p->reload);
-	p->reload = NULL;
 }
 
 void

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 
 import pytest
@@ -30,6 +31,8 @@ def pytest_addoption(parser):
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes more than some seconds")
+    # No node is left behind when the run is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.getoption("--tap"):
         config.pluginmanager.unregister(name="terminalreporter")
         config.pluginmanager.register(Tap(sys.stdout), "tap")
@@ -76,7 +79,8 @@ class Tap:
         self.say("Bail out! pytest failed")
 
     def pytest_keyboard_interrupt(self, excinfo):
-        self.say(f"Bail out! {excinfo.value or 'interrupted'}")
+        if not self.broken:
+            self.say(f"Bail out! {str(excinfo.value) or 'interrupted'}")
 
     def pytest_runtest_logreport(self, report):
         """
@@ -93,7 +97,7 @@ class Tap:
         if report.when != "teardown":
             return
         self.number += 1
-        name = pathlib.PurePath(report.nodeid).name.replace("#", "\\#")
+        name = report.nodeid.replace("#", "\\#")
         line = f"{'ok' if self.ok else 'not ok'} {self.number} - {name}"
         if self.skipped is not None:
             line += f" # SKIP {self.skipped}"
@@ -132,7 +136,7 @@ def pytest_runtest_makereport(item):
 
 def save(item, lab):
     """What a failed test leaves behind."""
-    name = re.sub(r"[^\w.-]+", "_", pathlib.PurePath(item.nodeid).name)
+    name = re.sub(r"[^\w.-]+", "_", item.nodeid)
     target = ARTIFACTS / name
     shutil.rmtree(target, ignore_errors=True)
     nodes = [v for v in item.funcargs.values()

@@ -179,6 +179,7 @@ class Wire:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(address)
         self.buf = b""
+        self.bytes_out = self.bytes_in = 0
 
     def __enter__(self):
         return self
@@ -197,12 +198,15 @@ class Wire:
         self.sock.close()
 
     def send(self, *data):
-        self.sock.sendall(b"".join(data))
+        data = b"".join(data)
+        self.sock.sendall(data)
+        self.bytes_out += len(data)
 
     def fill(self):
         """Read once; False at the end of the stream."""
         data = self.sock.recv(65536)
         self.buf += data
+        self.bytes_in += len(data)
         return data != b""
 
     def take(self, n):
@@ -395,10 +399,11 @@ class Node:
     """
     One ltpd with a directory of its own.  Settings are keywords of
     ltpd.conf(5); what is not given is chosen so that tests disturb neither
-    each other nor the limits: one worker, and no rate limit.
+    each other nor the limits: one worker, and no rate limit.  Only lines
+    that match errors may be in the log at level error.
     """
 
-    def __init__(self, stage, *, env=None, secrets=(), errors=None,
+    def __init__(self, stage, *, env=None, ipv6=False, errors=None,
                  **settings):
         self.stage = stage
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="n.", dir=stage.dir))
@@ -409,11 +414,13 @@ class Node:
         self.errors = errors
         self.env = {n: os.environ[n] for n in SANITIZERS if n in os.environ}
         self.env.update(env or {})
-        self.secrets = set(secrets)
+        self.ipv6 = ipv6
+        self.secrets = set()
         self.settings = {"id": "node-a", "workers": 1, "rate_limit_rps": 0,
                          **settings}
         self.proc = None
         self.children = set()
+        self.ending = False
         self.wires = []
 
     # the outside of it
@@ -445,9 +452,11 @@ class Node:
             ports = free_ports(2)
             self.address = ("127.0.0.1", ports[0])
             self.metrics_address = ("127.0.0.1", ports[1])
-            self.configure(addr="%s:%d" % self.address,
-                           metrics_addr="%s:%d" % self.metrics_address,
-                           control_socket=str(self.control))
+            addr = ["%s:%d" % self.address]
+            if self.ipv6:
+                addr.append("[::1]:%d" % ports[0])
+            self.configure(addr=addr, control_socket=str(self.control),
+                           metrics_addr="%s:%d" % self.metrics_address)
             self.launch()
             if self.ready():
                 self.children = self.group() - {self.proc.pid}
@@ -478,14 +487,20 @@ class Node:
         return {int(pid) for pid, pgid, stat in rows
                 if int(pgid) == self.proc.pid and stat[0] != "Z"}
 
+    def terminate(self):
+        """Ask it to end, after a look at what it is made of."""
+        assert self.proc.poll() is None, "the node ended by itself"
+        # A child that died and was replaced says so by its number.
+        assert self.group() - {self.proc.pid} == self.children
+        self.proc.send_signal(signal.SIGTERM)
+        self.ending = True
+
     def stop(self):
         """End it, and prove that it ended well."""
-        self.drop_wires()
         try:
-            assert self.proc.poll() is None, "the node ended by itself"
-            # A child that died and was replaced says so by its number.
-            assert self.group() - {self.proc.pid} == self.children
-            self.proc.send_signal(signal.SIGTERM)
+            if not self.ending:
+                self.drop_wires()
+                self.terminate()
             assert self.proc.wait(2 * TIMEOUT) == 0
             wait_for(lambda: not self.group(), "all children have gone")
         finally:
@@ -499,6 +514,13 @@ class Node:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
+
+    def resident(self):
+        """KiB of memory of the node and its children."""
+        pids = ",".join(map(str, self.group()))
+        ps = subprocess.run(["ps", "-o", "rss=", "-p", pids], check=True,
+                            capture_output=True, text=True)
+        return sum(map(int, ps.stdout.split()))
 
     def check_log(self):
         for line in self.log().splitlines():
@@ -581,15 +603,18 @@ class Node:
         self.samples_are(expected, timeout)
 
     def samples_are(self, expected, timeout=TIMEOUT):
-        got = {}
+        wrong = {}
 
         def equal():
             samples = self.metrics()
-            got.update({name: samples.get(name) for name in expected})
-            return got == expected
+            wrong.clear()
+            for name, value in expected.items():
+                if samples.get(name) != value:
+                    wrong[name] = (samples.get(name), value)
+            return not wrong
         with contextlib.suppress(AssertionError):
             wait_for(equal, "samples", timeout, 0.05)
-        assert got == expected
+        assert not wrong, f"got, expected: {wrong}"
 
     # what is left of it
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -51,11 +52,13 @@ os.execv(sys.argv[4], sys.argv[4:])
 class Ltpd(Node):
     """
     In the foreground.  args: more of them; wrap: what runs the command; fds:
-    what it inherits.
+    what it inherits; secrets: what must not be in its log.
     """
 
-    def __init__(self, stage, *, args=(), wrap=(), fds=(), **settings):
+    def __init__(self, stage, *, args=(), wrap=(), fds=(), secrets=(),
+                 **settings):
         super().__init__(stage, **settings)
+        self.secrets.update(secrets)
         self.args = args
         self.wrap = wrap
         self.fds = fds
@@ -116,29 +119,51 @@ class Orphan:
 
 
 class Daemon(Ltpd):
-    """In the background, where the tests inherit it from its caller."""
+    """
+    In the background, where the tests inherit it from its caller.  said:
+    what the caller wrote.
+    """
 
     def __init__(self, stage, **settings):
         super().__init__(stage, **settings)
         self.settings.setdefault("log_file", str(self.log_path))
+        self.caller = self.status = None
+        self.said = ""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def launch(self):
-        self.caller = subprocess.run(
-            self.command("-f", str(self.conf), *self.args),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            cwd="/", env=self.env, start_new_session=True,
-            timeout=2 * TIMEOUT)
+        with tempfile.TemporaryFile("w+") as out:
+            self.caller = subprocess.Popen(
+                self.command("-f", str(self.conf), *self.args),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/",
+                env=self.env, start_new_session=True, pass_fds=self.fds)
+            self.status = self.caller.wait(2 * TIMEOUT)
+            out.seek(0)
+            self.said = out.read()
+        self.inherit()
+
+    def inherit(self):
+        ps = subprocess.run(
+            ["ps", "--ppid", str(os.getpid()), "-o", "pid=,stat=,args="],
+            capture_output=True, text=True)
+        for pid, state, args in (line.split(None, 2)
+                                 for line in ps.stdout.splitlines()):
+            if state[0] != "Z" and str(self.conf) in args.split():
+                self.proc = Orphan(int(pid))
 
     def ready(self):
-        if self.caller.returncode != 0:
-            return False
-        self.proc = Orphan(summary(self)["pid"])
-        return True
+        return self.status == 0
+
+    def kill(self):
+        if self.caller is not None:
+            self.caller.kill()
+            self.caller.wait()
+            self.inherit()
+        super().kill()
 
     def log(self):
         written = super().log() if self.log_path.exists() else ""
-        return self.caller.stderr + written
+        return self.said + written
 
 
 @contextlib.contextmanager
@@ -258,6 +283,18 @@ def stat_of(pid):
 
 def cpu_seconds(pids):
     return sum(int(n) for pid in pids for n in stat_of(pid)[11:13]) / TICK
+
+
+def slay(pid):
+    """Kill; when this returns it has closed all that it had open."""
+    os.kill(pid, signal.SIGKILL)
+
+    def dead():
+        try:
+            return stat_of(pid)[0] == "Z"
+        except OSError:
+            return True
+    wait_for(dead, f"{pid} dies", TIMEOUT, 0.001)
 
 
 def start_time(pid):

@@ -416,13 +416,12 @@ def test_unreadable_keys_refuse_everybody(lab):
 
         assert answer(good)[0] == 101
         node.file("keys.json", "{")
-        assert node.ctl("reload").returncode != 0
-        assert answer(good) == (401, UNAVAILABLE)
+        wait_for(lambda: answer(good) == (401, UNAVAILABLE),
+                 "nobody is let in")
         assert answer([]) == (401, UNAVAILABLE)
         assert answer([("X-API-Key", "wrong")]) == (401, UNAVAILABLE)
         node.keys({"alice": ALICE})
-        assert node.ctl("reload").returncode == 0
-        assert answer(good)[0] == 101
+        wait_for(lambda: answer(good)[0] == 101, "keys are back")
         assert answer([]) == (401, MISSING)
 
 
@@ -574,6 +573,44 @@ def test_connections_count_before_the_upgrade(lab):
         answered_politely(node.wire())
         silent.drop()
         wait_for(lambda: enters(node), "there is room again")
+
+
+def test_who_says_nothing_is_refused_as_well(lab):
+    """Soon, and with 503 if it is told anything."""
+    with lab.node(max_connections=1) as node:
+        node.connect().pong()
+        w = node.wire()
+        w.sock.settimeout(3)
+        try:
+            while w.fill():
+                pass
+        except ConnectionError:
+            pass
+        assert w.buf == b"" or w.buf.startswith(b"HTTP/1.1 503 "), w.buf
+
+
+def test_a_crowd_over_capacity(lab):
+    """Not all can be told, but who was in stays and who comes later is."""
+    with lab.node(max_connections=2, workers=2) as node:
+        inside = [node.connect(), node.connect()]
+        crowd = [node.wire() for _ in range(200)]
+        for w in inside:
+            w.say(HELLO)
+            w.expect(HELLO_ACK)
+        for w in crowd:
+            w.drop()
+        wait_for(lambda: told(node), "there is time for politeness again")
+        for w in inside:
+            w.pong()
+
+
+def told(node):
+    w = node.wire()
+    try:
+        answered_politely(w)
+    except (ConnectionError, ValueError):
+        return False
+    return True
 
 
 def test_resets_after_hello_leak_no_connection(lab):

@@ -1,0 +1,153 @@
+/*
+ * Key digests.
+ */
+#include "keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+struct keys *
+keys_new(uint32_t generation)
+{
+	struct keys *k;
+
+	if ((k = calloc(1, sizeof(*k))) != NULL)
+		k->generation = generation;
+	return k;
+}
+
+void
+keys_free(struct keys *k)
+{
+	if (k == NULL)
+		return;
+	freezero(k->key, k->room * sizeof(*k->key));
+	free(k->by_id);
+	free(k);
+}
+
+static int
+keys_grow(struct keys *k)
+{
+	size_t room = k->room == 0 ? 16 : 2 * k->room;
+	struct auth_key *key;
+
+	/* Not realloc: it could leave a copy behind. */
+	if ((key = calloc(room, sizeof(*key))) == NULL)
+		return -1;
+	if (k->count > 0)
+		memcpy(key, k->key, k->count * sizeof(*key));
+	freezero(k->key, k->room * sizeof(*k->key));
+	k->key = key;
+	k->room = room;
+	return 0;
+}
+
+int
+keys_add(struct keys *k, const uint8_t *data, size_t len)
+{
+	struct msg_conf_key conf;
+	struct auth_key *key;
+
+	memcpy(&conf, data, sizeof(conf));
+	if (k->count == KEYS_MAX || conf.id_len == 0 ||
+	    conf.id_len > sizeof(key->id) ||
+	    conf.id_len != len - sizeof(conf)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (k->count == k->room && keys_grow(k) == -1)
+		return -1;
+	key = &k->key[k->count];
+	key->number = k->count++;
+	memcpy(key->digest, conf.digest, sizeof(key->digest));
+	key->id_len = conf.id_len;
+	memcpy(key->id, data + sizeof(conf), conf.id_len);
+	return 0;
+}
+
+static int
+keys_compare_text(const char *a, size_t alen, const char *b, size_t blen)
+{
+	int rv = memcmp(a, b, alen < blen ? alen : blen);
+
+	if (rv != 0)
+		return rv;
+	return alen < blen ? -1 : alen > blen;
+}
+
+static int
+keys_compare(const void *a, const void *b)
+{
+	const struct auth_key *const *ka = a, *const *kb = b;
+
+	return keys_compare_text(
+	    (*ka)->id, (*ka)->id_len, (*kb)->id, (*kb)->id_len);
+}
+
+int
+keys_complete(struct keys *k, bool usable)
+{
+	size_t i;
+
+	free(k->by_id);
+	k->by_id = calloc(k->count + 1, sizeof(struct auth_key *));
+	if (k->by_id == NULL)
+		return -1;
+	for (i = 0; i < k->count; i++)
+		k->by_id[i] = &k->key[i];
+	qsort(k->by_id, k->count, sizeof(struct auth_key *), keys_compare);
+	k->usable = usable && k->count > 0;
+	return 0;
+}
+
+struct auth_key *
+keys_by_id(const struct keys *k, const char *id, size_t len)
+{
+	size_t low = 0, high = k->count, mid;
+	int rv;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		rv = keys_compare_text(
+		    id, len, k->by_id[mid]->id, k->by_id[mid]->id_len);
+		if (rv == 0)
+			return k->by_id[mid];
+		if (rv < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+struct auth_key *
+keys_by_digest(const struct keys *k, const uint8_t digest[DIGEST_SIZE])
+{
+	struct auth_key *found = NULL;
+	size_t i;
+
+	for (i = 0; i < k->count; i++) {
+		if (CRYPTO_memcmp(k->key[i].digest, digest, DIGEST_SIZE) == 0)
+			found = &k->key[i];
+	}
+	return found;
+}
+
+void
+keys_inherit(struct keys *k, const struct keys *old)
+{
+	const struct auth_key *was;
+	size_t i;
+
+	for (i = 0; i < k->count; i++) {
+		was = keys_by_id(old, k->key[i].id, k->key[i].id_len);
+		if (was == NULL)
+			continue;
+		k->key[i].last_used = was->last_used;
+		k->key[i].sessions = was->sessions;
+	}
+}
