@@ -148,8 +148,10 @@ _Static_assert(sizeof(struct msg_conf_audit) == 4, "msg_conf_audit");
 _Static_assert(sizeof(struct msg_audit_record) == 16, "msg_audit_record");
 _Static_assert(sizeof(struct msg_audit_state) == 24, "msg_audit_state");
 _Static_assert(sizeof(struct msg_audit_allow) == 4, "msg_audit_allow");
-_Static_assert(sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX +
-	       AUDIT_FRAME_MAX <= MSG_MAX_PAYLOAD, "a record fits");
+_Static_assert(
+    sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + AUDIT_FRAME_MAX <=
+	MSG_MAX_PAYLOAD,
+    "a record fits");
 _Static_assert(sizeof(struct msg_process) == 80, "msg_process");
 _Static_assert(sizeof(struct msg_ctl_summary) == sizeof(struct msg_stat) + 24,
     "msg_ctl_summary");

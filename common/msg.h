@@ -368,7 +368,7 @@ struct msg_key_use {
 /* ---- the audit log ---- */
 
 #define AUDIT_SESSION_MAX 64 /* bytes of a line's session_id */
-#define AUDIT_FRAME_MAX	  8192 /* bytes of a canonical frame, without env */
+#define AUDIT_FRAME_MAX   8192 /* bytes of a canonical frame, without env */
 
 /*
  * MSG_AUDIT_FILE: no payload; the file, open for reading and appending.  The

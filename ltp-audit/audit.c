@@ -118,8 +118,8 @@ audit_write(struct audit *a)
 			log_at(LEVEL_ERROR, "audit: cannot write: %s",
 			    strerror(errno));
 	} else if (!was) {
-		log_info("audit: can write again i=%" PRIu64,
-		    a->ledger.chain.next);
+		log_info(
+		    "audit: can write again i=%" PRIu64, a->ledger.chain.next);
 	}
 	if (was != a->ledger.writable) {
 		audit_pause(a, was);

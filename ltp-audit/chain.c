@@ -10,7 +10,7 @@
 #define LITERAL(s) s, sizeof(s) - 1
 
 /* What stands around the values of a line. */
-#define HEAD_I	       "{\"i\":"
+#define HEAD_I         "{\"i\":"
 #define HEAD_TIMESTAMP ",\"timestamp_ms\":"
 #define HEAD_DIRECTION ",\"direction\":\""
 #define HEAD_SESSION   "\",\"session_id\":\""
@@ -25,17 +25,16 @@
 #define TIMESTAMP_MAX (INT64_C(1) << 53)
 
 /* Bytes of the part after the frame. */
-#define UNSIGNED_TAIL                                               \
+#define UNSIGNED_TAIL \
 	(sizeof(TAIL_PREV TAIL_HASH TAIL_END) - 1 + 2 * CHAIN_HASH_LEN)
-#define SIGNED_TAIL                                             \
+#define SIGNED_TAIL                                               \
 	(UNSIGNED_TAIL + sizeof(TAIL_SIGNATURE TAIL_KEY_ID) - 1 + \
 	    CHAIN_SIGNATURE_LEN + CHAIN_KEY_ID_LEN)
 
-_Static_assert(sizeof(HEAD_I HEAD_TIMESTAMP HEAD_DIRECTION HEAD_SESSION
-			   HEAD_FRAME) +
-		       20 + 20 + 3 + AUDIT_SESSION_MAX + CHAIN_FRAME_MAX +
-		       SIGNED_TAIL + 1 <=
-		   CHAIN_LINE_MAX,
+_Static_assert(
+    sizeof(HEAD_I HEAD_TIMESTAMP HEAD_DIRECTION HEAD_SESSION HEAD_FRAME) + 20 +
+	    20 + 3 + AUDIT_SESSION_MAX + CHAIN_FRAME_MAX + SIGNED_TAIL + 1 <=
+	CHAIN_LINE_MAX,
     "the longest line");
 
 const char chain_genesis[CHAIN_HASH_LEN + 1] =
@@ -169,8 +168,9 @@ int
 chain_init(struct chain *ch)
 {
 	char hash[CHAIN_HASH_LEN + 1];
-	struct chain_line empty = { .frame = "", .prev_hash = chain_genesis,
-		.hash = hash };
+	struct chain_line empty = {
+		.frame = "", .prev_hash = chain_genesis, .hash = hash
+	};
 
 	memset(ch, 0, sizeof(*ch));
 	memset(hash, '0', sizeof(hash));
@@ -232,7 +232,8 @@ chain_take_key(struct chain *ch, EVP_PKEY *key)
 
 	EVP_PKEY_free(ch->key);
 	ch->key = NULL;
-	if (key == NULL || EVP_PKEY_get_raw_public_key(key, public, &len) != 1 ||
+	if (key == NULL ||
+	    EVP_PKEY_get_raw_public_key(key, public, &len) != 1 ||
 	    digest_sha256(digest, public, len) == -1) {
 		EVP_PKEY_free(key);
 		return -1;
@@ -244,8 +245,7 @@ chain_take_key(struct chain *ch, EVP_PKEY *key)
 }
 
 static int
-chain_sign(
-    struct chain *ch, char hex[CHAIN_SIGNATURE_LEN], const char *hash)
+chain_sign(struct chain *ch, char hex[CHAIN_SIGNATURE_LEN], const char *hash)
 {
 	uint8_t signature[CHAIN_SIGNATURE_LEN / 2];
 	size_t len = sizeof(signature);
@@ -265,9 +265,8 @@ chain_set_key(struct chain *ch, const uint8_t seed[CHAIN_SEED_SIZE])
 {
 	char trial[CHAIN_SIGNATURE_LEN];
 
-	if (chain_take_key(ch,
-		EVP_PKEY_new_raw_private_key(
-		    EVP_PKEY_ED25519, NULL, seed, CHAIN_SEED_SIZE)) == -1)
+	if (chain_take_key(ch, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519,
+				   NULL, seed, CHAIN_SEED_SIZE)) == -1)
 		return -1;
 	/* The library loads what it needs at the first signature. */
 	return chain_sign(ch, trial, chain_genesis);
@@ -276,9 +275,8 @@ chain_set_key(struct chain *ch, const uint8_t seed[CHAIN_SEED_SIZE])
 int
 chain_set_public(struct chain *ch, const uint8_t key[CHAIN_SEED_SIZE])
 {
-	return chain_take_key(ch,
-	    EVP_PKEY_new_raw_public_key(
-		EVP_PKEY_ED25519, NULL, key, CHAIN_SEED_SIZE));
+	return chain_take_key(ch, EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519,
+				      NULL, key, CHAIN_SEED_SIZE));
 }
 
 int
@@ -469,11 +467,10 @@ scan_tail(struct scan *s, struct chain_line *l, bool is_signed)
 	    !scan_literal(s, LITERAL(TAIL_HASH)) ||
 	    !scan_hex(s, &l->hash, CHAIN_HASH_LEN))
 		return false;
-	if (is_signed &&
-	    (!scan_literal(s, LITERAL(TAIL_SIGNATURE)) ||
-		!scan_hex(s, &l->signature, CHAIN_SIGNATURE_LEN) ||
-		!scan_literal(s, LITERAL(TAIL_KEY_ID)) ||
-		!scan_hex(s, &l->key_id, CHAIN_KEY_ID_LEN)))
+	if (is_signed && (!scan_literal(s, LITERAL(TAIL_SIGNATURE)) ||
+			     !scan_hex(s, &l->signature, CHAIN_SIGNATURE_LEN) ||
+			     !scan_literal(s, LITERAL(TAIL_KEY_ID)) ||
+			     !scan_hex(s, &l->key_id, CHAIN_KEY_ID_LEN)))
 		return false;
 	return scan_literal(s, LITERAL(TAIL_END)) && s->p == s->end;
 }

@@ -18,13 +18,13 @@
 
 #include "msg.h"
 
-#define CHAIN_SEED_SIZE	    32 /* bytes of an Ed25519 seed or public key */
-#define CHAIN_HASH_LEN	    64 /* hex digits, as the next two */
+#define CHAIN_SEED_SIZE     32 /* bytes of an Ed25519 seed or public key */
+#define CHAIN_HASH_LEN      64 /* hex digits, as the next two */
 #define CHAIN_SIGNATURE_LEN 128
 #define CHAIN_KEY_ID_LEN    16
 #define CHAIN_PUBLIC_LEN    64
-#define CHAIN_ENV_MAX	    (AUDIT_SESSION_MAX + 64)
-#define CHAIN_FRAME_MAX	    (AUDIT_FRAME_MAX + CHAIN_ENV_MAX)
+#define CHAIN_ENV_MAX       (AUDIT_SESSION_MAX + 64)
+#define CHAIN_FRAME_MAX     (AUDIT_FRAME_MAX + CHAIN_ENV_MAX)
 /* Bytes of a line, with its newline. */
 #define CHAIN_LINE_MAX (CHAIN_FRAME_MAX + AUDIT_SESSION_MAX + 640)
 

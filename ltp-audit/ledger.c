@@ -19,8 +19,9 @@
 
 /* What the first line of a file that carries the chain on says. */
 #define CONTINUED_BEFORE "{"
-#define CONTINUED_AFTER  "\"identity\":null,\"type\":\"audit_continued\"," \
-			 "\"v\":\"0.1\"}"
+#define CONTINUED_AFTER                                   \
+	"\"identity\":null,\"type\":\"audit_continued\"," \
+	"\"v\":\"0.1\"}"
 #define CONTINUED_SESSION "0"
 
 static int ledger_error(char *why, const char *fmt, ...)
@@ -69,8 +70,8 @@ ledger_pread(int fd, char *buf, size_t len, off_t offset)
 }
 
 static bool
-ledger_is_line(struct ledger *l, const char *text, size_t len,
-    struct chain_line *line)
+ledger_is_line(
+    struct ledger *l, const char *text, size_t len, struct chain_line *line)
 {
 	char env[CHAIN_ENV_MAX];
 	size_t n;
@@ -98,8 +99,8 @@ ledger_cut_tail(int fd, off_t size, size_t torn, char *why)
 	if (torn == 0)
 		return 0;
 	if (ftruncate(fd, size - (off_t)torn) == -1)
-		return ledger_error(why, "a torn last line cannot be cut: %s",
-		    strerror(errno));
+		return ledger_error(
+		    why, "a torn last line cannot be cut: %s", strerror(errno));
 	log_warnx("audit: a torn last line of %zu bytes is cut off", torn);
 	return 0;
 }

@@ -22,13 +22,12 @@
 #define JOURNAL_HIGH_WATER (512 * 1024)
 #define JOURNAL_LOW_WATER  (64 * 1024)
 /* So long ltp-audit may be away before messages are refused. */
-#define JOURNAL_AWAY_MS 1000
-#define JOURNAL_KEEP	(64 * 1024) /* bytes of an empty buffer */
+#define JOURNAL_AWAY_MS  1000
+#define JOURNAL_KEEP     (64 * 1024) /* bytes of an empty buffer */
 #define JOURNAL_LEAVE_MS 1000
 
-#define JOURNAL_RECORD_MAX                                   \
-	(sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + \
-	    AUDIT_FRAME_MAX)
+#define JOURNAL_RECORD_MAX \
+	(sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + AUDIT_FRAME_MAX)
 
 /* ---- sending ---- */
 
@@ -308,8 +307,8 @@ journal_session_id(const struct client *c, enum audit_direction direction,
 	if (direction == AUDIT_IN && s != NULL && s->session_id[0] != '\0')
 		n = snprintf(out, AUDIT_SESSION_MAX, "%s", s->session_id);
 	else
-		n = snprintf(out, AUDIT_SESSION_MAX, "%llu",
-		    (unsigned long long)c->id);
+		n = snprintf(
+		    out, AUDIT_SESSION_MAX, "%llu", (unsigned long long)c->id);
 	return (size_t)n;
 }
 
@@ -330,8 +329,7 @@ journal_add(
 	r.timestamp_ms = journal_now(j);
 	r.session_id_len = journal_session_id(c, direction, id);
 	memcpy(p + sizeof(r), id, r.session_id_len);
-	len = trace_print(
-	    (char *)p + sizeof(r) + r.session_id_len, t, &before);
+	len = trace_print((char *)p + sizeof(r) + r.session_id_len, t, &before);
 	r.before_len = before;
 	r.after_len = len - before;
 	memcpy(p, &r, sizeof(r));

@@ -142,7 +142,7 @@ put_double(char *out, double value)
 	double size = fabs(value);
 	char text[32], *end;
 
-	if (value == trunc(value) && size < DOUBLE_GREAT)
+	if (size < DOUBLE_GREAT && value == (double)(int64_t)value)
 		return put_integer(out, (int64_t)value);
 	if (size < DOUBLE_LEAST || size >= DOUBLE_GREAT) {
 		*out++ = '"';
@@ -227,8 +227,7 @@ put_hint(char *out, const struct trace *t)
 static char *
 put_text(char *out, const struct trace *t, const struct member *m)
 {
-	const struct str *s =
-	    (const struct str *)((const char *)t + m->offset);
+	const struct str *s = (const struct str *)((const char *)t + m->offset);
 
 	return put_hidden(t, m->bit, out, put_str(out, s));
 }

@@ -78,14 +78,14 @@ void trace_of_hello_ack(
 void trace_of_heartbeat_ack(struct trace *, enum conf_dialect,
     const struct str *id, int64_t timestamp_ms);
 /* sector must outlive the trace, too. */
-void trace_of_suggestion(struct trace *, enum conf_dialect,
-    const struct str *id, const struct orientation *,
-    char sector[ROUTE_SECTOR_MAX]);
+void
+trace_of_suggestion(struct trace *, enum conf_dialect, const struct str *id,
+    const struct orientation *, char sector[ROUTE_SECTOR_MAX]);
 /* code is NULL in the client dialect. */
 void trace_of_error(struct trace *, const char *code, const char *message);
 
 /* Returns the length, and in *before that of the part before "env". */
-size_t trace_print(
-    char out[AUDIT_FRAME_MAX], const struct trace *, size_t *before);
+size_t
+trace_print(char out[AUDIT_FRAME_MAX], const struct trace *, size_t *before);
 
 #endif /* TRACE_H */

@@ -88,8 +88,8 @@ canon_string(struct canon *c)
 		if (*c->p++ == '\\' && !canon_escape(c))
 			return false;
 	}
-	if (!utf8_check(&state, (const uint8_t *)start,
-		(size_t)(c->p - start)) ||
+	if (!utf8_check(
+		&state, (const uint8_t *)start, (size_t)(c->p - start)) ||
 	    state != 0)
 		return canon_fail(c, "is not UTF-8");
 	return canon_char(c, '"') || canon_fail(c, "is no JSON");

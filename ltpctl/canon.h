@@ -13,7 +13,7 @@
  * the top-level member "env" stands, from its name to the comma after it;
  * the length is 0 when there is none.
  */
-const char *canon_check(
-    const char *text, size_t len, size_t *env, size_t *env_len);
+const char *
+canon_check(const char *text, size_t len, size_t *env, size_t *env_len);
 
 #endif /* CANON_H */

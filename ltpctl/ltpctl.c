@@ -242,8 +242,8 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 	int ch;
 
 	opterr = 0;
-	while ((ch = getopt_long(argc, argv, ":c:i:jk:n:p:s:", longopts, NULL)) !=
-	       -1) {
+	while ((ch = getopt_long(
+		    argc, argv, ":c:i:jk:n:p:s:", longopts, NULL)) != -1) {
 		switch (ch) {
 		case 'c':
 		case 'n':

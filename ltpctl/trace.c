@@ -308,8 +308,9 @@ verify_print(const struct trace *t, FILE *fp)
 		fprintf(fp, "no lines\n");
 		return;
 	}
-	fprintf(fp, "lines        %" PRIu64 ", i %" PRIu64 " to %" PRIu64
-		    ": the chain is whole\n",
+	fprintf(fp,
+	    "lines        %" PRIu64 ", i %" PRIu64 " to %" PRIu64
+	    ": the chain is whole\n",
 	    t->lines, t->first, last);
 	fprintf(fp, "head         %" PRIu64 " %s\n", last, t->chain.hash);
 	if (t->nsigned == 0)
@@ -319,8 +320,8 @@ verify_print(const struct trace *t, FILE *fp)
 		    t->nkeys > 0 ? "all good"
 				 : "not verified: no public key (-p)");
 	if (t->nsigned > 0 && t->tail > 0)
-		fprintf(fp, "unsigned     the last %" PRIu64 " lines\n",
-		    t->tail);
+		fprintf(
+		    fp, "unsigned     the last %" PRIu64 " lines\n", t->tail);
 }
 
 static void
@@ -365,8 +366,8 @@ trace_verify_run(struct ltpctl *ctl)
 		ok = trace_file(t, ctl->args[i]) == 0;
 	if (ok && t->nkeys > 0 && t->lines > 0 && t->nsigned == 0) {
 		/* Who can rewrite a log can leave the signatures out. */
-		snprintf(t->why, sizeof(t->why), "%s: no line is signed",
-		    t->file);
+		snprintf(
+		    t->why, sizeof(t->why), "%s: no line is signed", t->file);
 		ok = false;
 	}
 	if (ctl->json)

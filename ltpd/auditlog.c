@@ -155,8 +155,7 @@ auditlog_send_conf(struct auditlog *a, struct chan *ch, const struct conf *conf,
 	} else {
 		return 0;
 	}
-	rv = chan_send(
-	    ch, MSG_CONF_AUDIT_KEY, seed, sizeof(seed), NULL, 0);
+	rv = chan_send(ch, MSG_CONF_AUDIT_KEY, seed, sizeof(seed), NULL, 0);
 	explicit_bzero(seed, sizeof(seed));
 	++*records;
 	return rv;

@@ -22,8 +22,8 @@ struct parent;
  * is in it is kept for when ltp-audit has to be started again; one in a file
  * is read each time.  NULL with a text in error.
  */
-struct auditlog *auditlog_new(
-    const struct conf *, char error[AUDITLOG_ERROR_MAX]);
+struct auditlog *
+auditlog_new(const struct conf *, char error[AUDITLOG_ERROR_MAX]);
 /* The key is wiped.  NULL is allowed. */
 void auditlog_free(struct auditlog *);
 
@@ -33,8 +33,8 @@ int auditlog_check_key(const struct conf *, char error[AUDITLOG_ERROR_MAX]);
 /* Open the file (at first) and pass it to ltp-audit.  0 or -1, logged. */
 int auditlog_equip(struct auditlog *, struct child *, const struct conf *);
 /* The records of a configuration.  0, or -1, which is logged. */
-int auditlog_send_conf(struct auditlog *, struct chan *, const struct conf *,
-    uint32_t *records);
+int auditlog_send_conf(
+    struct auditlog *, struct chan *, const struct conf *, uint32_t *records);
 
 /* MSG_AUDIT_STATE; false when it cannot be true. */
 bool auditlog_state(struct parent *, const struct msg *);

@@ -29,10 +29,9 @@
 
 #define LTPD_DEFS_MAX 64
 
-_Static_assert(
-    RELOAD_ERROR_MAX >= CONF_ERROR_MAX &&
-	RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX &&
-	RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX,
+_Static_assert(RELOAD_ERROR_MAX >= CONF_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX,
     "one buffer serves all errors of a start");
 
 static _Noreturn void

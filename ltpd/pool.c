@@ -420,8 +420,8 @@ pool_introduce(struct child *worker, struct child *sibling)
 		sizeof(to_worker)) == -1 ||
 	    chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
 		sizeof(to_sibling)) == -1)
-		log_warn("%s: not introduced to %s", pool_child_name(worker),
-		    name);
+		log_warn(
+		    "%s: not introduced to %s", pool_child_name(worker), name);
 }
 
 /* ---- stopping ---- */

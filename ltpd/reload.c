@@ -128,9 +128,8 @@ reload_send_all(struct child *c, const struct conf *conf,
 	if (c->role == ROLE_AUTH &&
 	    reload_send_auth(c->ch, keys, &records) == -1)
 		return -1;
-	if (c->role == ROLE_AUDIT &&
-	    auditlog_send_conf(c->parent->auditlog, c->ch, conf, &records) ==
-		-1)
+	if (c->role == ROLE_AUDIT && auditlog_send_conf(c->parent->auditlog,
+					 c->ch, conf, &records) == -1)
 		return -1;
 	memset(&end, 0, sizeof(end));
 	end.generation = generation;

@@ -41,8 +41,9 @@ def place(lab):
 def audited(lab, keys=None, home=None, signed=True, secrets=(), **settings):
     log = (home or place(lab)) / "audit.jsonl"
     env = {"NODE_SIGNING_KEY": SEED} if signed else {}
-    with lab.node(keys, env=env, secrets=[SEED, *secrets], audit_log_file=str(log),
+    with lab.node(keys, env=env, audit_log_file=str(log),
                   **settings) as node:
+        node.secrets.update([SEED, *secrets])
         node.audit = log
         yield node
 
@@ -60,11 +61,11 @@ def pid_of(node, name):
 
 def kill_audit(node):
     """kill -9; waits for its successor."""
-    pid = pid_of(node, "audit")
-    os.kill(pid, signal.SIGKILL)
-    ready = r"ltpd audit: ready|audit: log taken up"
-    seen = len(node.log_lines(ready))
-    wait_for(lambda: len(node.log_lines(ready)) > seen, "ltp-audit is back")
+    taken_up = "audit: log taken up"
+    seen = len(node.log_lines(taken_up))
+    os.kill(pid_of(node, "audit"), signal.SIGKILL)
+    wait_for(lambda: len(node.log_lines(taken_up)) > seen,
+             "ltp-audit is back")
     wait_for(lambda: node.get("/health")[0] == 200, "the node is healthy")
     node.children = node.group() - {node.proc.pid}
 

@@ -21,15 +21,19 @@
 #include "ledger.h"
 #include "log.h"
 
-#define TIME	   INT64_C(1700000000000)
-#define HELLO	   "{\"client_id\":\"c\","
+#define TIME       INT64_C(1700000000000)
+#define HELLO      "{\"client_id\":\"c\","
 #define HELLO_REST "\"identity\":null,\"type\":\"hello\",\"v\":\"0.1\"}"
-#define ERROR_REST "\"identity\":null,\"message\":\"no\",\"type\":\"error\"," \
-		   "\"v\":\"0.1\"}"
+#define ERROR_REST                                                 \
+	"\"identity\":null,\"message\":\"no\",\"type\":\"error\"," \
+	"\"v\":\"0.1\"}"
 
-#define HASH_0 "8d17ff195af2c3282bc6c6eae28375d21043c742017b1272dce298433e39b4d6"
-#define HASH_1 "2826810409b8f50a8563650dab870fb9665b62dd7a209269db304bda26fb0866"
-#define PUBLIC "cecc1507dc1ddd7295951c290888f095adb9044d1b73d696e6df065d683bd4fc"
+#define HASH_0 \
+	"8d17ff195af2c3282bc6c6eae28375d21043c742017b1272dce298433e39b4d6"
+#define HASH_1 \
+	"2826810409b8f50a8563650dab870fb9665b62dd7a209269db304bda26fb0866"
+#define PUBLIC \
+	"cecc1507dc1ddd7295951c290888f095adb9044d1b73d696e6df065d683bd4fc"
 #define KEY_ID "fa4d86c3b551aa6c"
 
 static const uint8_t seed[CHAIN_SEED_SIZE] = { 1 };
@@ -150,8 +154,8 @@ lines_are_those_of_the_protocol(void **state)
 static void
 each_nth_line_is_signed(void **state)
 {
-	static const bool expected[] = { true, false, false, true, false,
-		false, true };
+	static const bool expected[] = { true, false, false, true, false, false,
+		true };
 	struct fixture *f = *state;
 	char out[CHAIN_LINE_MAX];
 	struct chain_line l;
@@ -248,8 +252,8 @@ no_bit_of_a_line_can_change(void **state)
 static void
 what_is_no_line_does_not_parse(void **state)
 {
-	static const char *const bad[] = { "", "{}", "{\"i\":0",
-		"{\"i\":00,", "{\"i\":-1,", "{\"i\":18446744073709551616," };
+	static const char *const bad[] = { "", "{}", "{\"i\":0", "{\"i\":00,",
+		"{\"i\":-1,", "{\"i\":18446744073709551616," };
 	struct chain_line l;
 	char text[sizeof(line_1_signed)];
 	size_t i;
@@ -358,8 +362,7 @@ add(struct fixture *f)
 {
 	struct msg_audit_record r = record(AUDIT_IN, HELLO, HELLO_REST);
 
-	assert_int_equal(
-	    ledger_add(&f->ledger, &r, "7", HELLO, HELLO_REST), 0);
+	assert_int_equal(ledger_add(&f->ledger, &r, "7", HELLO, HELLO_REST), 0);
 }
 
 static void

@@ -231,13 +231,13 @@ struct attempt {
 	long args[6];
 };
 
-#define BUT_WORKER   (ALL & ~ROLE_WORKER)
-#define BUT_METRICS  (ALL & ~ROLE_METRICS)
-#define BUT_AUDIT    (ALL & ~ROLE_AUDIT)
-#define AUTH_AUDIT   (ROLE_AUTH | ROLE_AUDIT)
+#define BUT_WORKER  (ALL & ~ROLE_WORKER)
+#define BUT_METRICS (ALL & ~ROLE_METRICS)
+#define BUT_AUDIT   (ALL & ~ROLE_AUDIT)
+#define AUTH_AUDIT  (ROLE_AUTH | ROLE_AUDIT)
 
-#define PROT_ALL     (PROT_READ | PROT_WRITE | PROT_EXEC)
-#define PRIVATE      (MAP_PRIVATE | MAP_ANONYMOUS)
+#define PROT_ALL    (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define PRIVATE     (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static const struct attempt attempts[] = {
 	/* files */
@@ -672,8 +672,7 @@ do_file(struct before *b, const void *arg)
 	(void)arg;
 	if (lseek(b->memory, 0, SEEK_END) != 4096 ||
 	    write(b->memory, "abc", 3) != 3 ||
-	    pread(b->memory, text, 3, 4096) != 3 ||
-	    memcmp(text, "abc", 3) != 0)
+	    pread(b->memory, text, 3, 4096) != 3 || memcmp(text, "abc", 3) != 0)
 		return 1;
 	return ftruncate(b->memory, 4096) == 0 && fsync(b->memory) == 0 ? 0 : 2;
 }

@@ -58,9 +58,8 @@ canonical(const struct trace *t)
 }
 
 static char *
-canonical_of(struct json *json, const char *message,
-    enum conf_dialect dialect, const char *identity, const char *own_id,
-    bool hash)
+canonical_of(struct json *json, const char *message, enum conf_dialect dialect,
+    const char *identity, const char *own_id, bool hash)
 {
 	static char text[4096];
 	struct trace t;
@@ -139,11 +138,10 @@ messages_are_sorted_and_absent_members_null(void **state)
 static void
 strings_escape_what_they_must_and_no_more(void **state)
 {
-	assert_string_equal(
-	    canonical_of(*state,
-		"{\"type\":\"hello\",\"client_id\":"
-		"\"\\u0000\\u001F\\n\\/\\u00e9\x7f\\\"\\\\\"}",
-		DIALECT_CLIENT, NULL, "", false),
+	assert_string_equal(canonical_of(*state,
+				"{\"type\":\"hello\",\"client_id\":"
+				"\"\\u0000\\u001F\\n\\/\\u00e9\x7f\\\"\\\\\"}",
+				DIALECT_CLIENT, NULL, "", false),
 	    "{\"client_id\":\"\\u0000\\u001f\\n/\xc3\xa9\x7f\\\"\\\\\",|"
 	    "\"identity\":null,\"session_tag\":null,\"type\":\"hello\","
 	    "\"v\":\"0.1\"}");
@@ -276,10 +274,14 @@ replies_are_frames_too(void **state)
 	    "\"type\":\"error\",\"v\":\"0.1\"}");
 }
 
-#define HASH_C	    "879923da020d1533f4d8e921ea7bac61e8ba41d3c89d17a4d14e3a89c6780d5d"
-#define HASH_5	    "ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d"
-#define HASH_08	    "1e9d7c27c8bbc8ddf0055c93e064a62fa995d177fee28cc8fa949bc8a4db06f4"
-#define HASH_FUTURE "0ac050bc47b922c00d1fcb4f87fce1b6ce42cc5676c4f7e9c31bb57a96098d96"
+#define HASH_C \
+	"879923da020d1533f4d8e921ea7bac61e8ba41d3c89d17a4d14e3a89c6780d5d"
+#define HASH_5 \
+	"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d"
+#define HASH_08 \
+	"1e9d7c27c8bbc8ddf0055c93e064a62fa995d177fee28cc8fa949bc8a4db06f4"
+#define HASH_FUTURE \
+	"0ac050bc47b922c00d1fcb4f87fce1b6ce42cc5676c4f7e9c31bb57a96098d96"
 
 static void
 what_a_client_chose_can_be_hidden(void **state)
@@ -287,37 +289,34 @@ what_a_client_chose_can_be_hidden(void **state)
 	struct str id = str("c");
 	struct trace t;
 
-	assert_string_equal(
-	    canonical_of(*state,
-		"{\"type\":\"orientation\",\"client_id\":\"c\","
-		"\"focus_momentum\":0.8,\"time_orientation\":"
-		"{\"direction\":\"future\",\"strength\":5}}",
-		DIALECT_CLIENT, "me", "", true),
+	assert_string_equal(canonical_of(*state,
+				"{\"type\":\"orientation\",\"client_id\":\"c\","
+				"\"focus_momentum\":0.8,\"time_orientation\":"
+				"{\"direction\":\"future\",\"strength\":5}}",
+				DIALECT_CLIENT, "me", "", true),
 	    "{\"client_id\":\"" HASH_C "\",|\"focus_momentum\":\"" HASH_08
-	    "\",\"identity\":\"me\",\"time_orientation\":{\"direction\":\""
-	    HASH_FUTURE "\",\"strength\":\"" HASH_5
+	    "\",\"identity\":\"me\",\"time_orientation\":{\"direction\":\"" HASH_FUTURE
+	    "\",\"strength\":\"" HASH_5
 	    "\"},\"type\":\"orientation\",\"v\":\"0.1\"}");
 	/* The node gave the session its id, and the key its owner's. */
-	assert_string_equal(
-	    canonical_of(*state,
-		"{\"type\":\"heartbeat\",\"session_id\":\"c\","
-		"\"timestamp_ms\":5}",
-		DIALECT_SESSION, NULL, "c", true),
-	    "{|\"identity\":null,\"session_id\":\"c\",\"timestamp_ms\":\""
-	    HASH_5 "\",\"type\":\"heartbeat\",\"v\":\"0.1\"}");
-	assert_string_equal(
-	    canonical_of(*state,
-		"{\"type\":\"heartbeat\",\"session_id\":\"c\","
-		"\"timestamp_ms\":5}",
-		DIALECT_SESSION, NULL, "other", true),
+	assert_string_equal(canonical_of(*state,
+				"{\"type\":\"heartbeat\",\"session_id\":\"c\","
+				"\"timestamp_ms\":5}",
+				DIALECT_SESSION, NULL, "c", true),
+	    "{|\"identity\":null,\"session_id\":\"c\",\"timestamp_ms\":\"" HASH_5
+	    "\",\"type\":\"heartbeat\",\"v\":\"0.1\"}");
+	assert_string_equal(canonical_of(*state,
+				"{\"type\":\"heartbeat\",\"session_id\":\"c\","
+				"\"timestamp_ms\":5}",
+				DIALECT_SESSION, NULL, "other", true),
 	    "{|\"identity\":null,\"session_id\":\"" HASH_C
 	    "\",\"timestamp_ms\":\"" HASH_5
 	    "\",\"type\":\"heartbeat\",\"v\":\"0.1\"}");
 	trace_init(&t, "c", true);
 	trace_of_heartbeat_ack(&t, DIALECT_CLIENT, &id, 5);
 	assert_string_equal(canonical(&t),
-	    "{\"client_id\":\"c\",|\"identity\":\"c\",\"timestamp_ms\":\""
-	    HASH_5 "\",\"type\":\"heartbeat_ack\",\"v\":\"0.1\"}");
+	    "{\"client_id\":\"c\",|\"identity\":\"c\",\"timestamp_ms\":\"" HASH_5
+	    "\",\"type\":\"heartbeat_ack\",\"v\":\"0.1\"}");
 	trace_init(&t, NULL, true);
 	trace_of_heartbeat_ack(&t, DIALECT_CLIENT, &id, 5);
 	assert_string_equal(canonical(&t),
