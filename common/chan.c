@@ -386,10 +386,15 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 	ssize_t n;
 
 	n = recvmsg(ch->fd, &mh, MSG_CMSG_CLOEXEC);
+	/*
+	 * It went without reading all that it was sent, which is told once
+	 * and before its last words.
+	 */
+	if (n == -1 && errno == ECONNRESET)
+		n = recvmsg(ch->fd, &mh, MSG_CMSG_CLOEXEC);
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
-		/* It went without reading all that it was sent. */
 		chan_gone(ch, errno == ECONNRESET ? CHAN_EOF : CHAN_ERROR);
 		return -1;
 	}

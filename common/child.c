@@ -30,6 +30,7 @@ static struct child_program programs[] = {
 	{ ROLE_WORKER, "ltp-worker", "" },
 	{ ROLE_AUTH, "ltp-auth", "" },
 	{ ROLE_METRICS, "ltp-metrics", "" },
+	{ ROLE_AUDIT, "ltp-audit", "" },
 };
 
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))

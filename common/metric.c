@@ -87,6 +87,7 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	[COUNT_RESTARTS_WORKER] = { RESTARTS("worker") },
 	[COUNT_RESTARTS_AUTH] = { RESTARTS("auth") },
 	[COUNT_RESTARTS_METRICS] = { RESTARTS("metrics") },
+	[COUNT_RESTARTS_AUDIT] = { RESTARTS("audit") },
 	[COUNT_CHANNEL_VIOLATIONS] = { "ltp_channel_violations_total", NULL,
 	    NULL,
 	    "Processes killed because they broke a rule of their channel." },
@@ -96,6 +97,12 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	    "Configurations taken." },
 	[COUNT_RELOAD_FAILURES] = { "ltp_reload_failures_total", NULL, NULL,
 	    "Configurations refused." },
+	[COUNT_AUDIT_LINES] = { "ltp_audit_lines_total", NULL, NULL,
+	    "Lines written to the audit log." },
+	[COUNT_AUDIT_ERRORS] = { "ltp_audit_errors_total", NULL, NULL,
+	    "Failures to write the audit log." },
+	[COUNT_AUDIT_LOST] = { "ltp_audit_lost_total", NULL, NULL,
+	    "Messages, in and out, that are not in the audit log." },
 };
 
 const struct metric_desc gauge_desc[GAUGE__MAX] = {
@@ -109,6 +116,10 @@ const struct metric_desc gauge_desc[GAUGE__MAX] = {
 	    "Sessions that expired in the last sweep." },
 	[GAUGE_WORKERS] = { "ltp_workers", NULL, NULL,
 	    "Workers that are ready." },
+	[GAUGE_AUDIT_WRITABLE] = { "ltp_audit_writable", NULL, NULL,
+	    "1 when the audit log is configured and can be written." },
+	[GAUGE_AUDIT_NEXT] = { "ltp_audit_next_index", NULL, NULL,
+	    "Index of the next line of the audit log." },
 };
 
 const struct metric_desc hist_desc[HIST__MAX] = {

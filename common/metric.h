@@ -59,10 +59,14 @@ enum counter {
 	COUNT_RESTARTS_WORKER,
 	COUNT_RESTARTS_AUTH,
 	COUNT_RESTARTS_METRICS,
+	COUNT_RESTARTS_AUDIT,
 	COUNT_CHANNEL_VIOLATIONS, /* a child broke a rule and was killed */
 	COUNT_LOG_DROPPED, /* lines a child could not hand over */
 	COUNT_RELOADS,
 	COUNT_RELOAD_FAILURES,
+	COUNT_AUDIT_LINES,
+	COUNT_AUDIT_ERRORS, /* failures to write the audit log */
+	COUNT_AUDIT_LOST, /* messages that are not in it */
 	COUNT__MAX
 };
 
@@ -94,6 +98,8 @@ enum gauge {
 	GAUGE_AUTH_KEYS,
 	GAUGE_JANITOR_LAST_SWEEP,
 	GAUGE_WORKERS, /* ready */
+	GAUGE_AUDIT_WRITABLE, /* 0 or 1 */
+	GAUGE_AUDIT_NEXT, /* index of the next line */
 	GAUGE__MAX
 };
 

@@ -21,6 +21,10 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    EXACT(msg_conf_proxy), 0, 0 },
 	[MSG_CONF_KEY] = { "conf_key", ROLE_PARENT, ROLE_AUTH,
 	    ATLEAST(msg_conf_key, LTP_ID_MAX), 0, 0 },
+	[MSG_CONF_AUDIT] = { "conf_audit", ROLE_PARENT, ROLE_AUDIT,
+	    EXACT(msg_conf_audit), 0, 0 },
+	[MSG_CONF_AUDIT_KEY] = { "conf_audit_key", ROLE_PARENT, ROLE_AUDIT,
+	    AUDIT_SEED_SIZE, AUDIT_SEED_SIZE, 0, 0 },
 	[MSG_CONF_END] = { "conf_end", ROLE_PARENT, ROLE_CHILD,
 	    EXACT(msg_conf_end), 0, 0 },
 	[MSG_CONF_ACK] = { "conf_ack", ROLE_CHILD, ROLE_PARENT,
@@ -32,8 +36,8 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    1 },
 	[MSG_READY] = { "ready", ROLE_CHILD, ROLE_PARENT, EXACT(msg_ready), 0,
 	    4 },
-	[MSG_PEER] = { "peer", ROLE_PARENT, ROLE_WORKER | ROLE_AUTH,
-	    EXACT(msg_peer), 1, 1 },
+	[MSG_PEER] = { "peer", ROLE_PARENT,
+	    ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT, EXACT(msg_peer), 1, 1 },
 	[MSG_LOG] = { "log", ROLE_CHILD, ROLE_PARENT, ATLEAST(msg_log, 1024), 0,
 	    0 },
 	[MSG_LOG_LEVEL] = { "log_level", ROLE_PARENT, ROLE_CHILD,
@@ -72,6 +76,15 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    ATLEAST(msg_keys_page, KEYS_PAGE_MAX * sizeof(struct msg_key_use)),
 	    0, 0 },
 
+	[MSG_AUDIT_FILE] = { "audit_file", ROLE_PARENT, ROLE_AUDIT, NOTHING, 1,
+	    1 },
+	[MSG_AUDIT] = { "audit", ROLE_WORKER, ROLE_AUDIT,
+	    REST(msg_audit_record), 0, 0 },
+	[MSG_AUDIT_STATE] = { "audit_state", ROLE_AUDIT, ROLE_PARENT,
+	    EXACT(msg_audit_state), 0, 0 },
+	[MSG_AUDIT_ALLOW] = { "audit_allow", ROLE_PARENT, ROLE_WORKER,
+	    EXACT(msg_audit_allow), 0, 0 },
+
 	[MSG_STAT] = { "stat", ROLE_PARENT, ROLE_METRICS, EXACT(msg_stat), 0,
 	    0 },
 	[MSG_STAT_PROCESS] = { "stat_process", ROLE_PARENT, ROLE_METRICS,
@@ -85,6 +98,8 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    0 },
 	[MSG_CTL_LOG] = { "ctl_log", ROLE_CTL, ROLE_PARENT, EXACT(msg_ctl_log),
 	    0, 0 },
+	[MSG_CTL_ROTATE] = { "ctl_rotate", ROLE_CTL, ROLE_PARENT, NOTHING, 0,
+	    0 },
 	[MSG_CTL_DISCONNECT] = { "ctl_disconnect", ROLE_CTL, ROLE_PARENT,
 	    TEXT(LTP_ID_MAX), 0, 0 },
 	[MSG_CTL_STOP] = { "ctl_stop", ROLE_CTL, ROLE_PARENT, NOTHING, 0, 0 },
@@ -127,8 +142,16 @@ _Static_assert(sizeof(struct msg_session_kill) == 4, "msg_session_kill");
 _Static_assert(sizeof(struct msg_session_killed) == 8, "msg_session_killed");
 _Static_assert(sizeof(struct msg_auth_ask) == 16, "msg_auth_ask");
 _Static_assert(sizeof(struct msg_auth_reply) == 16, "msg_auth_reply");
-_Static_assert(sizeof(struct msg_stat) == 8 * (COUNTERS_WORDS + GAUGE__MAX + 2),
+_Static_assert(sizeof(struct msg_stat) == 8 * (COUNTERS_WORDS + GAUGE__MAX + 3),
     "msg_stat");
+_Static_assert(sizeof(struct msg_conf_audit) == 4, "msg_conf_audit");
+_Static_assert(sizeof(struct msg_audit_record) == 16, "msg_audit_record");
+_Static_assert(sizeof(struct msg_audit_state) == 24, "msg_audit_state");
+_Static_assert(sizeof(struct msg_audit_allow) == 4, "msg_audit_allow");
+_Static_assert(
+    sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + AUDIT_FRAME_MAX <=
+	MSG_MAX_PAYLOAD,
+    "a record fits");
 _Static_assert(sizeof(struct msg_process) == 80, "msg_process");
 _Static_assert(sizeof(struct msg_ctl_summary) == sizeof(struct msg_stat) + 24,
     "msg_ctl_summary");
@@ -190,6 +213,8 @@ role_name(enum role role)
 		return "metrics";
 	case ROLE_CTL:
 		return "ltpctl";
+	case ROLE_AUDIT:
+		return "audit";
 	case ROLE_NONE:
 		break;
 	}

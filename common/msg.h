@@ -22,11 +22,12 @@ enum role {
 	ROLE_AUTH = 1 << 2,
 	ROLE_METRICS = 1 << 3,
 	ROLE_CTL = 1 << 4, /* ltpctl */
+	ROLE_AUDIT = 1 << 5,
 };
 
-#define ROLE_CHILD (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS)
+#define ROLE_CHILD (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT)
 
-/* "ltpd", "worker", "auth", "metrics", "ltpctl". */
+/* "ltpd", "worker", "auth", "metrics", "ltpctl", "audit". */
 const char *role_name(enum role);
 
 enum msg_type {
@@ -38,6 +39,8 @@ enum msg_type {
 	MSG_CONF_ORIGIN,
 	MSG_CONF_PROXY,
 	MSG_CONF_KEY,
+	MSG_CONF_AUDIT,
+	MSG_CONF_AUDIT_KEY,
 	MSG_CONF_END,
 	MSG_CONF_ACK,
 	MSG_CONF_COMMIT,
@@ -66,6 +69,12 @@ enum msg_type {
 	MSG_KEYS_GET,
 	MSG_KEYS_PAGE,
 
+	/* The audit log. */
+	MSG_AUDIT_FILE,
+	MSG_AUDIT,
+	MSG_AUDIT_STATE,
+	MSG_AUDIT_ALLOW,
+
 	/* Supervisor to metrics. */
 	MSG_STAT,
 	MSG_STAT_PROCESS,
@@ -75,6 +84,7 @@ enum msg_type {
 	MSG_CTL_SHOW,
 	MSG_CTL_RELOAD,
 	MSG_CTL_LOG,
+	MSG_CTL_ROTATE,
 	MSG_CTL_DISCONNECT,
 	MSG_CTL_STOP,
 	MSG_CTL_SUMMARY,
@@ -148,7 +158,15 @@ struct msg_conf_worker {
 	uint8_t dialect; /* enum conf_dialect */
 	uint8_t trust_proxy;
 	uint16_t node_id_len;
-	uint8_t pad[6];
+	uint8_t audit; /* 1: every message goes to ltp-audit */
+	uint8_t audit_required; /* what cannot be logged is refused */
+	uint8_t audit_payload; /* enum conf_audit_payload */
+	uint8_t pad[3];
+};
+
+enum conf_audit_payload {
+	AUDIT_PAYLOAD_FULL = 0,
+	AUDIT_PAYLOAD_HASH, /* SHA-256 in place of what clients chose */
 };
 
 enum conf_dialect {
@@ -169,6 +187,14 @@ struct msg_conf_key {
 	uint8_t digest[32]; /* SHA-256 of the key */
 	uint32_t id_len;
 };
+
+/* MSG_CONF_AUDIT */
+struct msg_conf_audit {
+	uint32_t sign_every; /* each Nth line is signed; 0: none */
+};
+
+/* MSG_CONF_AUDIT_KEY: the whole payload is an Ed25519 seed. */
+#define AUDIT_SEED_SIZE 32
 
 /* MSG_CONF_END: how many records lay between BEGIN and END. */
 struct msg_conf_end {
@@ -339,6 +365,52 @@ struct msg_key_use {
 	int64_t sessions; /* connections that it signed in */
 };
 
+/* ---- the audit log ---- */
+
+#define AUDIT_SESSION_MAX 64 /* bytes of a line's session_id */
+#define AUDIT_FRAME_MAX   8192 /* bytes of a canonical frame, without env */
+
+/*
+ * MSG_AUDIT_FILE: no payload; the file, open for reading and appending.  The
+ * first one is taken over as it is; each later one carries the chain on.
+ */
+
+enum audit_direction {
+	AUDIT_NONE = 0,
+	AUDIT_IN,
+	AUDIT_OUT,
+};
+
+/*
+ * MSG_AUDIT: one record after the other up to the end.  Then session_id_len,
+ * before_len and after_len bytes: the canonical frame in two parts, between
+ * which its "env" belongs, since only ltp-audit knows the index.
+ */
+struct msg_audit_record {
+	int64_t timestamp_ms; /* wall clock */
+	uint16_t before_len;
+	uint16_t after_len;
+	uint8_t direction; /* enum audit_direction */
+	uint8_t session_id_len;
+	uint8_t pad[2];
+};
+
+/* MSG_AUDIT_STATE: when it changes, and what was counted since the last. */
+struct msg_audit_state {
+	uint64_t next; /* index of the next line */
+	uint32_t lines;
+	uint32_t errors;
+	uint32_t files; /* descriptors taken or refused so far */
+	uint8_t writable;
+	uint8_t refused; /* the last descriptor was */
+	uint8_t pad[2];
+};
+
+/* MSG_AUDIT_ALLOW: can lines be written? */
+struct msg_audit_allow {
+	uint32_t allowed;
+};
+
 /* ---- metrics ---- */
 
 /* MSG_STAT: the whole state, once a second. */
@@ -351,6 +423,9 @@ struct msg_stat {
 	uint8_t keys_usable;
 	uint8_t draining;
 	uint32_t workers_configured;
+	uint8_t audit_configured;
+	uint8_t audit_required;
+	uint8_t pad[6];
 };
 
 /* MSG_STAT_PROCESS, MSG_CTL_PROCESS: one process of the node. */
@@ -417,7 +492,7 @@ struct msg_ctl_show {
 	uint32_t what;
 };
 
-/* MSG_CTL_RELOAD, MSG_CTL_STOP: no payload; answered by CTL_END. */
+/* MSG_CTL_RELOAD, _ROTATE, _STOP: no payload; answered by CTL_END. */
 
 struct msg_ctl_log {
 	uint32_t verbose; /* 0: back to the configured level */

@@ -188,6 +188,13 @@ static const struct call listener[] = {
 	REFUSE(socket, EACCES),
 };
 
+/* file: read back, cut and sync a file that was passed open. */
+static const struct call file[] = {
+	ALLOW(fsync),
+	ALLOW(ftruncate),
+	ALLOW(pread64),
+};
+
 static const struct class worker_classes[] = {
 	CLASS(libc),
 	CLASS(memory),
@@ -211,6 +218,14 @@ static const struct class metrics_classes[] = {
 	CLASS(bytes),
 	CLASS(stream),
 	CLASS(listener),
+};
+
+static const struct class audit_classes[] = {
+	CLASS(libc),
+	CLASS(memory),
+	CLASS(loop),
+	CLASS(bytes),
+	CLASS(file),
 };
 
 /* ---- Landlock ---- */
@@ -311,6 +326,7 @@ struct policy {
 	const struct rights *lacks;
 	const struct class *classes; /* NULL: neither filter nor limits */
 	size_t nclasses;
+	bool writes; /* a file, one that was passed */
 };
 
 /*
@@ -318,11 +334,14 @@ struct policy {
  * exec; Landlock nests, and each of them adds its own.
  */
 static const struct policy policies[] = {
-	{ ROLE_PARENT, &parent_lacks, NULL, 0 },
-	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes) },
-	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes) },
-	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes) },
-	{ ROLE_CTL, &ctl_lacks, NULL, 0 },
+	{ ROLE_PARENT, &parent_lacks, NULL, 0, true },
+	{ ROLE_WORKER, &everything, worker_classes, NITEMS(worker_classes),
+	    false },
+	{ ROLE_AUTH, &everything, auth_classes, NITEMS(auth_classes), false },
+	{ ROLE_METRICS, &everything, metrics_classes, NITEMS(metrics_classes),
+	    false },
+	{ ROLE_AUDIT, &everything, audit_classes, NITEMS(audit_classes), true },
+	{ ROLE_CTL, &ctl_lacks, NULL, 0, false },
 };
 
 /* No call tells which domain a process is in. */
@@ -354,7 +373,7 @@ sandbox_harden(int parent)
  * be said on a stderr that is a file.
  */
 static int
-limits_set(bool confined)
+limits_set(const struct policy *policy, bool confined)
 {
 	static const __rlimit_resource_t resources[] = { RLIMIT_CORE,
 		RLIMIT_FSIZE, RLIMIT_NPROC };
@@ -362,6 +381,8 @@ limits_set(bool confined)
 	size_t i;
 
 	for (i = 0; i < NITEMS(resources); i++) {
+		if (resources[i] == RLIMIT_FSIZE && policy->writes)
+			continue;
 		if (getrlimit(resources[i], &rl) == -1)
 			return -1;
 		rl.rlim_cur = confined ? 0 : rl.rlim_max;
@@ -500,12 +521,12 @@ sandbox_enter(enum role role, const char **why)
 	if (dup2(STDOUT_FILENO, STDERR_FILENO) == -1)
 		return -1;
 	*why = "resource limits";
-	if (limits_set(true) == -1)
+	if (limits_set(policy, true) == -1)
 		return -1;
 	*why = "seccomp filter";
 	if (filter_enter(policy) == -1) {
 		saved = errno;
-		limits_set(false);
+		limits_set(policy, false);
 		errno = saved;
 		return -1;
 	}

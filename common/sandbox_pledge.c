@@ -33,7 +33,9 @@ static const struct policy policies[] = {
 	{ ROLE_WORKER, "stdio recvfd", "stdio", true },
 	/* passed descriptors, memory; a new worker may come at any time. */
 	{ ROLE_AUTH, "stdio recvfd", NULL, true },
-	/* the same, and to accept; the listener comes once. */
+	/* the same; its file is open for reading, appending and cutting. */
+	{ ROLE_AUDIT, "stdio recvfd", NULL, true },
+	/* the same as auth, and to accept; the listener comes once. */
 	{ ROLE_METRICS, "stdio inet recvfd", "stdio inet", true },
 	/* ask over a socket, read files; then talk to the terminal alone. */
 	{ ROLE_CTL, "stdio rpath inet unix tty", "stdio tty", false },

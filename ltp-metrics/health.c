@@ -47,6 +47,8 @@ health_reason(const struct snapshot *s, struct monotime now)
 		return "authentication is not running";
 	if (!health_auth(st))
 		return "authentication has no usable key";
+	if (st->audit_required && st->gauges[GAUGE_AUDIT_WRITABLE] == 0)
+		return "the audit log cannot be written";
 	return NULL;
 }
 

@@ -620,6 +620,25 @@ client_read(struct client *c)
 		explicit_bzero(w->input, n);
 }
 
+/* No more is read from it while its messages could not be logged. */
+static bool
+client_park(struct client *c)
+{
+	if (c->state != CLIENT_OPEN || journal_state(c->worker) != JOURNAL_WAIT)
+		return false;
+	event_del(&c->readable);
+	c->parked = true;
+	return true;
+}
+
+void
+client_unpark(struct client *c)
+{
+	if (c->parked && c->state == CLIENT_OPEN && c->out == NULL)
+		event_add(&c->readable, NULL);
+	c->parked = false;
+}
+
 static void
 client_event(int fd, short what, void *arg)
 {
@@ -633,7 +652,7 @@ client_event(int fd, short what, void *arg)
 		    (c->state == CLIENT_OPEN || c->state == CLIENT_HTTP))
 			event_add(&c->readable, NULL);
 	}
-	if ((what & EV_READ) != 0)
+	if ((what & EV_READ) != 0 && !client_park(c))
 		client_read(c);
 	client_served(c);
 }

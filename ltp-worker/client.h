@@ -57,6 +57,7 @@ struct client {
 	bool refused; /* over the cap: holds a refusal, no connection */
 	bool broken; /* the socket failed; free it when served */
 	bool shut; /* nothing more is sent */
+	bool parked; /* not read from until client_unpark() */
 	bool ip_conn; /* its address holds a connection for it */
 	bool ip_half_open; /* and a half-open one */
 
@@ -119,6 +120,9 @@ void client_hold(struct client *);
 /* The answer of auth.  id is not NUL-terminated, NULL unless granted. */
 void client_signed_in(
     struct client *, enum login_result, const char *id, size_t len);
+
+/* The audit log has room again, or it never will: read on. */
+void client_unpark(struct client *);
 
 /* The clock has passed its deadline. */
 void client_expired(struct client *);

@@ -192,8 +192,11 @@ parse_visit(unsigned depth, const struct str *parent, const struct str *name,
 	if (m == NULL || type == JSON_NULL)
 		return;
 	parse->seen |= m->field;
-	if (member_take(m, parse->frame, type, value))
-		parse->good |= m->field;
+	if (!member_take(m, parse->frame, type, value))
+		return;
+	parse->good |= m->field;
+	if (m->field == FIELD_HINT)
+		parse->frame->hint_custom = depth > 1;
 }
 
 bool
@@ -221,6 +224,24 @@ frame_valid(const struct frame *frame, enum conf_dialect dialect)
 	return rule->required != 0 &&
 	       (frame->present & rule->required) == rule->required &&
 	       (frame->bad & (rule->required | rule->optional)) == 0;
+}
+
+unsigned
+frame_fields(enum conf_dialect dialect, enum frame_type type)
+{
+	return rules[dialect][type].required | rules[dialect][type].optional;
+}
+
+const char *
+frame_type_name(enum frame_type type)
+{
+	size_t i;
+
+	for (i = 0; i < NTYPES; i++) {
+		if (types[i].type == type)
+			return types[i].name;
+	}
+	return NULL;
 }
 
 enum conf_dialect

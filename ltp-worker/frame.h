@@ -47,6 +47,7 @@ struct frame {
 	struct str auth_token; /* at most AUTH_KEY_MAX bytes, as api_key */
 	struct str api_key;
 	struct str hint_sector;
+	bool hint_custom; /* it was {"Custom":".."} */
 	int64_t timestamp_ms;
 	double focus_momentum;
 	enum direction direction;
@@ -64,6 +65,10 @@ bool frame_parse(struct json *, char *text, size_t len, struct frame *out);
  * must be there, and none of its members bad?
  */
 bool frame_valid(const struct frame *, enum conf_dialect);
+/* The fields that a message of a dialect may have; 0: there is none. */
+unsigned frame_fields(enum conf_dialect, enum frame_type);
+/* "hello", ..; NULL for FRAME_NONE. */
+const char *frame_type_name(enum frame_type);
 /*
  * The dialect that a connection speaks whose first JSON object this is.
  */

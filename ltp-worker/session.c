@@ -45,11 +45,12 @@ static const enum counter type_counters[] = {
 static void
 session_error(struct client *c, enum session_code code, const char *message)
 {
+	const char *name =
+	    c->dialect == DIALECT_SESSION ? code_names[code] : NULL;
 	char buf[FRAME_REPLY_MAX];
-	bool coded = c->dialect == DIALECT_SESSION;
 
-	client_reply(c, buf,
-	    frame_print_error(buf, coded ? code_names[code] : NULL, message));
+	client_reply(c, buf, frame_print_error(buf, name, message));
+	journal_error(c, name, message);
 }
 
 static void
@@ -62,6 +63,7 @@ session_hello_ack(struct client *c)
 	client_reply(c, buf,
 	    frame_print_hello_ack(
 		buf, &c->worker->settings->node_id, id.len > 0 ? &id : NULL));
+	journal_hello_ack(c);
 }
 
 /*
@@ -117,6 +119,21 @@ session_full(struct client *c)
 		client_close(c, WS_TRY_LATER, "session limit reached");
 }
 
+/*
+ * What cannot be logged is not acted upon: no session is made, and one that
+ * there is ends.
+ */
+static void
+session_unlogged(struct client *c)
+{
+	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+	client_warn(c, CATEGORY_HANDSHAKE, "message refused", JOURNAL_REFUSAL);
+	if (c->session == NULL)
+		session_error(c, CODE_RATE_LIMIT, JOURNAL_REFUSAL);
+	if (c->session != NULL || c->dialect == DIALECT_SESSION)
+		client_close(c, WS_TRY_LATER, JOURNAL_REFUSAL);
+}
+
 /* The struct with copies of both texts behind it. */
 static struct session *
 session_alloc(const struct str *client_id, const struct str *tag)
@@ -141,7 +158,7 @@ session_alloc(const struct str *client_id, const struct str *tag)
 /*
  * The first valid message makes the session.  With a proven identity that is
  * the client's id, whatever it claims.  False when there is none: the node
- * is full, and the client was told.
+ * is full, or cannot log, and the client was told.
  */
 static bool
 session_new(struct client *c, const struct str *claimed, const struct str *tag)
@@ -150,6 +167,10 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 	struct str id = *claimed;
 
 	client_greeted(c);
+	if (journal_state(w) == JOURNAL_SHUT) {
+		session_unlogged(c);
+		return false;
+	}
 	if (!shared_take(w->shared, SHARED_SESSIONS, w->slot,
 		w->settings->node.max_sessions)) {
 		session_full(c);
@@ -218,6 +239,7 @@ session_heartbeat(struct client *c, const struct frame *f)
 
 	client_reply(c, buf,
 	    frame_print_heartbeat_ack(buf, c->dialect, &id, f->timestamp_ms));
+	journal_heartbeat_ack(c, &id, f->timestamp_ms);
 }
 
 /* Absent members keep the stored value. */
@@ -246,6 +268,7 @@ session_route_request(struct client *c, const struct frame *f)
 	client_reply(c, buf,
 	    frame_print_suggestion(
 		buf, c->dialect, &id, &c->session->orientation));
+	journal_suggestion(c, &id);
 }
 
 static void
@@ -350,6 +373,7 @@ session_client_message(struct client *c, const struct frame *f)
 		session_invalid(c, "invalid message");
 		return;
 	}
+	journal_message(c, f);
 	if (conf->node.auth && c->identity == NULL) {
 		session_client_must_sign_in(c, f);
 		return;
@@ -410,6 +434,7 @@ session_session_first(struct client *c, const struct frame *f)
 	bool fixed = c->worker->settings->node.dialect == DIALECT_SESSION;
 
 	if (frame_valid(f, DIALECT_SESSION)) {
+		journal_message(c, f);
 		if (f->type == FRAME_HELLO)
 			session_session_hello(c, f);
 		else
@@ -435,6 +460,7 @@ session_session_message(struct client *c, const struct frame *f)
 		session_invalid(c, "invalid message");
 		return;
 	}
+	journal_message(c, f);
 	if (f->type == FRAME_HELLO) {
 		session_session_hello(c, f);
 		return;
@@ -475,13 +501,16 @@ void
 session_text(struct client *c, char *text, size_t len)
 {
 	struct frame f;
+	bool parsed;
 
-	if (!frame_parse(c->worker->json, text, len, &f)) {
+	parsed = frame_parse(c->worker->json, text, len, &f);
+	if (parsed)
+		session_settle_dialect(c, &f);
+	if (journal_state(c->worker) == JOURNAL_SHUT)
+		session_unlogged(c);
+	else if (!parsed)
 		session_not_json(c);
-		return;
-	}
-	session_settle_dialect(c, &f);
-	if (c->dialect == DIALECT_SESSION)
+	else if (c->dialect == DIALECT_SESSION)
 		session_session_message(c, &f);
 	else
 		session_client_message(c, &f);
@@ -490,6 +519,10 @@ session_text(struct client *c, char *text, size_t len)
 void
 session_binary(struct client *c)
 {
+	if (journal_state(c->worker) == JOURNAL_SHUT) {
+		session_unlogged(c);
+		return;
+	}
 	if (c->session == NULL &&
 	    c->worker->settings->node.dialect == DIALECT_SESSION) {
 		c->dialect = DIALECT_SESSION;

@@ -1,7 +1,7 @@
 /*
  * Worker.  Reads bytes from strangers, so it owns nothing worth stealing: no
  * key, no path, only descriptors that the supervisor passed.  It hears the
- * supervisor and the auth process and nobody else.  After its first
+ * supervisor and the auth process and nobody else, and tells ltp-audit.  After its first
  * configuration it enters its sandbox and opens nothing any more.
  */
 #include "worker.h"
@@ -217,9 +217,12 @@ worker_take_peer(struct worker *w, struct msg *m)
 	struct msg_peer peer;
 
 	memcpy(&peer, m->data, sizeof(peer));
-	if (peer.role != ROLE_AUTH)
+	if (peer.role == ROLE_AUTH)
+		login_set_auth(w, m->fds[0]);
+	else if (peer.role == ROLE_AUDIT)
+		journal_set_audit(w, m->fds[0]);
+	else
 		fatalx("introduced to %u", peer.role);
-	login_set_auth(w, m->fds[0]);
 	m->fds[0] = -1;
 }
 
@@ -348,6 +351,7 @@ worker_kill_session(struct worker *w, struct msg *m)
 static _Noreturn void
 worker_leave(struct worker *w)
 {
+	journal_leave(w);
 	count_report(&w->count);
 	chan_flush(w->parent, 500);
 	exit(0);
@@ -426,6 +430,9 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 	case MSG_PEER:
 		worker_take_peer(w, m);
 		break;
+	case MSG_AUDIT_ALLOW:
+		journal_allow(w, m);
+		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
 		break;
@@ -467,7 +474,8 @@ worker_init(struct worker *w, unsigned slot)
 	TAILQ_INIT(&w->lingering);
 	login_init(&w->logins);
 	if ((w->base = event_base_new()) == NULL ||
-	    (w->json = json_new()) == NULL || digest_init() == -1)
+	    (w->json = json_new()) == NULL || digest_init() == -1 ||
+	    journal_init(w) == -1)
 		fatal("cannot start");
 	w->deadline = evtimer_new(w->base, worker_deadline, w);
 	w->janitor = evtimer_new(w->base, worker_sweep, w);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "count.h"
+#include "journal.h"
 #include "login.h"
 #include "metric.h"
 #include "monotime.h"
@@ -37,6 +38,7 @@ struct worker {
 	struct shared *shared;
 	struct json *json;
 	struct login_desk logins;
+	struct journal journal;
 	struct count count;
 	struct monotime now; /* when the current wake-up began */
 

@@ -23,9 +23,11 @@
 #include "sandbox.h"
 #include "show.h"
 #include "top.h"
+#include "trace.h"
 
 #define LTPCTL_SOCKET       RUNSTATEDIR "/ltpd/ltpd.sock"
 #define LTPCTL_MAX_COUNT    1000000
+#define LTPCTL_MAX_FILES    10000
 #define LTPCTL_MAX_INTERVAL 3600000 /* ms */
 #define LTPCTL_TEXT_MAX     (ASK_TEXT_MAX + 256)
 #define SYNOPSIS_MAX        80
@@ -34,6 +36,7 @@
 
 static int reload_run(struct ltpctl *);
 static int log_run(struct ltpctl *);
+static int rotate_run(struct ltpctl *);
 static int disconnect_run(struct ltpctl *);
 static int stop_run(struct ltpctl *);
 static int help_run(struct ltpctl *);
@@ -56,6 +59,13 @@ static const struct verb verbs[] = {
 	    "log at level debug" },
 	{ { "log", "brief" }, "", "", 0, 0, "stdio unix", "stdio", log_run, 0,
 	    "log at the configured level" },
+	{ { "log", "rotate" }, "", "", 0, 0, "stdio unix", "stdio", rotate_run,
+	    0, "open the log and the audit log again" },
+	{ { "trace", "verify" }, "[-p key] file ...", "p", 1, LTPCTL_MAX_FILES,
+	    "stdio rpath", "stdio rpath", trace_verify_run, 0,
+	    "is the audit log what ltpd wrote?" },
+	{ { "trace", "head" }, "file", "", 1, 1, "stdio rpath", "stdio rpath",
+	    trace_head_run, 0, "index and hash of its last line" },
 	{ { "disconnect", NULL }, "session", "", 1, 1, "stdio unix", "stdio",
 	    disconnect_run, 0, "close one session" },
 	{ { "stop", NULL }, "", "", 0, 0, "stdio unix", "stdio", stop_run, 0,
@@ -83,6 +93,7 @@ static const struct verb verbs[] = {
 
 static const struct option longopts[] = {
 	{ "key-file", required_argument, NULL, 'k' },
+	{ "public-key", required_argument, NULL, 'p' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -246,7 +257,7 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 
 	opterr = 0;
 	while ((ch = getopt_long(
-		    argc, argv, ":c:i:jk:n:o:s:", longopts, NULL)) != -1) {
+		    argc, argv, ":c:i:jk:n:o:p:s:", longopts, NULL)) != -1) {
 		switch (ch) {
 		case 'c':
 		case 'n':
@@ -266,6 +277,9 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 			break;
 		case 'o':
 			ctl->key_output = optarg;
+			break;
+		case 'p':
+			ctl->public_key = optarg;
 			break;
 		case 's':
 			ctl->socket = optarg;
@@ -368,6 +382,12 @@ log_run(struct ltpctl *ctl)
 	struct msg_ctl_log log = { .verbose = ctl->verb->what };
 
 	return ltpctl_command(ctl, MSG_CTL_LOG, &log, sizeof(log));
+}
+
+static int
+rotate_run(struct ltpctl *ctl)
+{
+	return ltpctl_command(ctl, MSG_CTL_ROTATE, NULL, 0);
 }
 
 static int

@@ -26,6 +26,7 @@ struct ltpctl {
 	unsigned interval_ms; /* 0: not given */
 	const char *key_file; /* NULL: no key */
 	const char *key_output; /* where a key goes beside stdout, or NULL */
+	const char *public_key; /* in hex, or a file of them; NULL: none */
 	bool json;
 	char **args; /* what follows the words of the verb */
 	int nargs;

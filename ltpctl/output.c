@@ -316,6 +316,24 @@ text_auth(struct output_to *to, const struct msg_ctl_summary *s)
 }
 
 static void
+text_audit(struct output_to *to, const struct msg_stat *st)
+{
+	const uint64_t *n = st->counters.n;
+
+	if (!st->audit_configured) {
+		text_row(to, "audit log", "off");
+		return;
+	}
+	text_row(to, "audit log",
+	    "%s, %s, next i %" PRIu64 ", lines %" PRIu64 ", errors %" PRIu64
+	    ", lost %" PRIu64,
+	    st->gauges[GAUGE_AUDIT_WRITABLE] ? "writable" : "not writable",
+	    st->audit_required ? "required" : "not required",
+	    st->gauges[GAUGE_AUDIT_NEXT], n[COUNT_AUDIT_LINES],
+	    n[COUNT_AUDIT_ERRORS], n[COUNT_AUDIT_LOST]);
+}
+
+static void
 text_traffic(struct output_to *to, const uint64_t *n)
 {
 	char in[OUTPUT_NUM_MAX], out[OUTPUT_NUM_MAX];
@@ -352,6 +370,7 @@ text_summary(struct output_to *to, const struct show_summary *sum)
 	    output_duration(num, (int64_t)s->stat.uptime_ms));
 	text_row(to, "log level", "%s", output_log_level(s->log_level));
 	text_auth(to, s);
+	text_audit(to, &s->stat);
 	text_row(to, "workers", "%" PRIu64 " ready of %" PRIu32,
 	    g[GAUGE_WORKERS], s->stat.workers_configured);
 	text_row(to, "connections", "%" PRIu64 " of %" PRIu32,

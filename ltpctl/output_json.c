@@ -227,6 +227,18 @@ json_auth(const struct msg_ctl_summary *s)
 	return o;
 }
 
+static json_t *
+json_audit(const struct msg_stat *st)
+{
+	json_t *o = output_json_object();
+
+	output_json_bool(o, "configured", st->audit_configured);
+	output_json_bool(o, "required", st->audit_required);
+	output_json_bool(o, "writable", st->gauges[GAUGE_AUDIT_WRITABLE] != 0);
+	output_json_int(o, "next", (int64_t)st->gauges[GAUGE_AUDIT_NEXT]);
+	return o;
+}
+
 static void
 json_summary(struct output_to *to, const struct show_summary *sum)
 {
@@ -241,6 +253,7 @@ json_summary(struct output_to *to, const struct show_summary *sum)
 	output_json_bool(doc, "draining", s->stat.draining);
 	output_json_str(doc, "log_level", output_log_level(s->log_level));
 	output_json_set(doc, "auth", json_auth(s));
+	output_json_set(doc, "audit", json_audit(&s->stat));
 	output_json_set(doc, "workers",
 	    json_of("ready", g[GAUGE_WORKERS], "configured",
 		s->stat.workers_configured));

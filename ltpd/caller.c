@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "chan.h"
 #include "counters.h"
 #include "listener.h"
@@ -35,6 +36,7 @@ struct caller {
 	bool greeted;
 	/* what it waits for */
 	uint32_t request; /* of a worker's answer, 0: none */
+	bool rotating; /* that the audit log goes on in a new file */
 	enum caller_list list; /* what is being listed */
 	size_t key; /* the next one, by number */
 	size_t worker; /* whose sessions, by slot */
@@ -55,6 +57,7 @@ caller_free(struct caller *c)
 	struct callers *cs = c->callers;
 
 	reload_forget(cs->parent, c);
+	auditlog_forget(cs->parent->auditlog, c);
 	TAILQ_REMOVE(&cs->list, c, entry);
 	cs->count--;
 	chan_free(c->ch);
@@ -70,6 +73,7 @@ caller_end(struct caller *c, const char *error)
 
 	c->request = 0;
 	c->list = LIST_NONE;
+	c->rotating = false;
 	chan_send(c->ch, MSG_CTL_END, &m, sizeof(m), text, strnlen(text, 1024));
 }
 
@@ -450,7 +454,7 @@ callers_child_gone(struct callers *cs, struct child *child)
 }
 
 static void
-caller_reloaded(const char *error, void *arg)
+caller_done(const char *error, void *arg)
 {
 	caller_end(arg, error);
 }
@@ -460,7 +464,7 @@ caller_reload(struct caller *c)
 {
 	char error[RELOAD_ERROR_MAX];
 
-	if (reload_start(c->callers->parent, caller_reloaded, c, error) == -1)
+	if (reload_start(c->callers->parent, caller_done, c, error) == -1)
 		caller_end(c, error);
 }
 
@@ -473,6 +477,23 @@ caller_log(struct caller *c, struct msg *m)
 	memcpy(&what, m->data, sizeof(what));
 	parent_log_level(p, what.verbose ? LEVEL_DEBUG : p->conf->log_level);
 	caller_end(c, NULL);
+}
+
+static void
+caller_rotate(struct caller *c)
+{
+	char error[PARENT_ERROR_MAX];
+
+	switch (parent_rotate(c->callers->parent, caller_done, c, error)) {
+	case 0:
+		caller_end(c, NULL);
+		break;
+	case 1:
+		c->rotating = true;
+		break;
+	default:
+		caller_end(c, error);
+	}
 }
 
 static void
@@ -494,7 +515,7 @@ caller_dispatch(struct chan *ch, struct msg *m, void *arg)
 		chan_reject(ch, "no hello first");
 		return;
 	}
-	if (c->request != 0 || c->list != LIST_NONE) {
+	if (c->request != 0 || c->list != LIST_NONE || c->rotating) {
 		chan_reject(ch, "asks before it was answered");
 		return;
 	}
@@ -510,6 +531,9 @@ caller_dispatch(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_CTL_LOG:
 		caller_log(c, m);
+		break;
+	case MSG_CTL_ROTATE:
+		caller_rotate(c);
 		break;
 	case MSG_CTL_DISCONNECT:
 		caller_disconnect(c, m);

@@ -132,10 +132,16 @@ struct conf {
 	bool trust_proxy;
 	struct conf_list allow_proxy_cidr;
 
+	/* the audit log */
+	char *audit_log_file; /* NULL: none */
+	int64_t audit_sign_every; /* lines, when there is a key */
+	int64_t audit_payload; /* enum conf_audit_payload */
+	bool audit_required;
+	char *node_signing_key; /* secret: a seed in hex */
+	char *node_signing_key_file;
+
 	/* known, and refused where they would matter, until they are built */
 	char *auth_jwt_secret; /* secret */
-	char *audit_log_file;
-	char *node_signing_key; /* secret */
 	struct conf_distributed distributed;
 	struct conf_broker broker;
 

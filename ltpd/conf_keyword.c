@@ -38,7 +38,14 @@ static const char *check_network(const char *);
 static const char *check_origin(const char *);
 static const char *check_path(const char *);
 static const char *check_socket(const char *);
+static const char *check_seed(const char *);
 static const char *check_variable(const char *);
+
+static const struct keyword_choice audit_payloads[] = {
+	{ "full", AUDIT_PAYLOAD_FULL },
+	{ "hash", AUDIT_PAYLOAD_HASH },
+	{ NULL, 0 },
+};
 
 static const struct keyword_choice auth_modes[] = {
 	{ "none", AUTH_MODE_NONE },
@@ -176,10 +183,16 @@ const struct keyword keywords[] = {
 	{ ROW(allow_proxy_cidr, KIND_LIST), .initial = "127.0.0.0/8,::1/128",
 	    .max = ITEMS_MAX, .check = check_network,
 	    .variable = { "LTP_ALLOW_PROXY_CIDR" } },
-	{ ROW(audit_log_file, KIND_STRING), .check = check_path,
-	    .variable = { "LTP_AUDIT_LOG_FILE" } },
+	{ ROW(audit_log_file, KIND_STRING), .flags = KEYWORD_RESTART,
+	    .check = check_path, .variable = { "LTP_AUDIT_LOG_FILE" } },
+	{ ROW(audit_required, KIND_BOOL), .initial = "true" },
+	{ ROW(audit_payload, KIND_CHOICE), .initial = "full",
+	    .choices = audit_payloads },
+	{ ROW(audit_sign_every, KIND_INTEGER), .initial = "1", .min = 1,
+	    .max = MILLION },
 	{ ROW(node_signing_key, KIND_STRING), .flags = KEYWORD_SECRET,
-	    .variable = { "NODE_SIGNING_KEY" } },
+	    .check = check_seed, .variable = { "NODE_SIGNING_KEY" } },
+	{ ROW(node_signing_key_file, KIND_STRING), .check = check_path },
 
 	{ .name = "metrics.allow_insecure",
 	    .kind = KIND_BOOL,
@@ -368,6 +381,15 @@ check_path(const char *text)
 	if (text[0] == '/' && strlen(text) < PATH_MAX)
 		return NULL;
 	return "must be an absolute path";
+}
+
+static const char *
+check_seed(const char *text)
+{
+	if (strlen(text) == 2 * AUDIT_SEED_SIZE &&
+	    strspn(text, "0123456789abcdefABCDEF") == strlen(text))
+		return NULL;
+	return "must be 64 hexadecimal digits";
 }
 
 static const char *

@@ -476,18 +476,24 @@ check_auth(struct loader *ld)
 	return 0;
 }
 
+static int
+check_audit(struct loader *ld)
+{
+	const struct conf *conf = ld->conf;
+
+	if (conf->node_signing_key_file != NULL &&
+	    conf_origin(conf, keyword_find("node_signing_key"))->given)
+		return check_error(ld, "node_signing_key_file",
+		    "node_signing_key is set, too");
+	return 0;
+}
+
 /* What is not built is never accepted in silence. */
 static int
 check_built(struct loader *ld)
 {
 	const struct conf *conf = ld->conf;
 
-	if (conf->audit_log_file != NULL)
-		return check_error(ld, "audit_log_file",
-		    "this ltpd is built without the audit log");
-	if (conf_origin(conf, keyword_find("node_signing_key"))->given)
-		return check_error(ld, "node_signing_key",
-		    "this ltpd is built without the audit log");
 	if (conf->distributed.enabled)
 		return check_error(ld, "distributed.enabled",
 		    "this ltpd is built without remote listeners");
@@ -549,7 +555,8 @@ load_all(struct loader *ld, const struct conf_env *env, char *const *defs,
 			return -1;
 	}
 	if (check_addr(ld) == -1 || check_metrics(ld) == -1 ||
-	    check_auth(ld) == -1 || check_built(ld) == -1)
+	    check_auth(ld) == -1 || check_audit(ld) == -1 ||
+	    check_built(ld) == -1)
 		return -1;
 	return 0;
 }

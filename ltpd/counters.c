@@ -3,6 +3,7 @@
  */
 #include "counters.h"
 
+#include "auditlog.h"
 #include "chan.h"
 #include "parent.h"
 #include "pool.h"
@@ -48,6 +49,10 @@ counters_snapshot(const struct parent *p, struct msg_stat *st)
 	st->gauges[GAUGE_SESSIONS] = shared_total(p->shared, SHARED_SESSIONS);
 	st->gauges[GAUGE_AUTH_KEYS] = p->keys == NULL ? 0 : p->keys->count;
 	st->gauges[GAUGE_WORKERS] = pool_workers_ready(pool);
+	st->gauges[GAUGE_AUDIT_WRITABLE] = auditlog_writable(p->auditlog);
+	st->gauges[GAUGE_AUDIT_NEXT] = auditlog_next(p->auditlog);
+	st->audit_configured = p->auditlog != NULL;
+	st->audit_required = p->auditlog != NULL && p->conf->audit_required;
 	for (i = 0; i < pool->nworkers; i++)
 		st->gauges[GAUGE_JANITOR_LAST_SWEEP] +=
 		    pool->child[i].expired_last_sweep;

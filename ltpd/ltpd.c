@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "child.h"
 #include "conf.h"
 #include "digest.h"
@@ -28,8 +29,9 @@
 
 #define LTPD_DEFS_MAX 64
 
-_Static_assert(
-    RELOAD_ERROR_MAX >= CONF_ERROR_MAX && RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX,
+_Static_assert(RELOAD_ERROR_MAX >= CONF_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX,
     "one buffer serves all errors of a start");
 
 static _Noreturn void
@@ -59,7 +61,7 @@ version(void)
 	printf("sandbox: %s\n", LTPD_SANDBOX);
 	printf("remote listeners: not built in\n");
 	printf("jwt: not built in\n");
-	printf("audit log: not built in\n");
+	printf("audit log: built in\n");
 	printf("broker: not built in\n");
 	exit(0);
 }
@@ -112,6 +114,10 @@ load(struct parent *p)
 	p->conf = conf_load(
 	    p->opts->conf_path, p->env, p->opts->defs, p->opts->ndefs, error);
 	if (p->conf == NULL)
+		fatalx("%s", error);
+	/* Before the secrets are wiped. */
+	if (p->conf->audit_log_file != NULL &&
+	    (p->auditlog = auditlog_new(p->conf, error)) == NULL)
 		fatalx("%s", error);
 	p->base_keys = keys_read_base(p->conf, NULL, error);
 	conf_env_forget(p->env);

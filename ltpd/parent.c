@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "caller.h"
 #include "chan.h"
 #include "control.h"
@@ -30,6 +31,9 @@
 #include "wire.h"
 
 #define PARENT_DRAIN_MS 5000
+
+_Static_assert(PARENT_ERROR_MAX >= AUDITLOG_ERROR_MAX, "one buffer for both");
+
 /* What workers are told: they should be done before they are killed. */
 #define PARENT_WORKER_DRAIN_MS 4500
 
@@ -121,6 +125,13 @@ parent_child_keys(struct chan *ch, struct child *c, struct msg *m)
 		chan_reject(ch, "answers what nobody asked");
 }
 
+static void
+parent_child_audit(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!auditlog_state(c->parent, m))
+		chan_reject(ch, "says what cannot be of the audit log");
+}
+
 void
 parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 {
@@ -138,6 +149,9 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_COUNT:
 		parent_child_count(ch, c, m);
+		break;
+	case MSG_AUDIT_STATE:
+		parent_child_audit(ch, c, m);
 		break;
 	case MSG_SESSIONS_PAGE:
 		parent_child_page(ch, c, m);
@@ -196,20 +210,38 @@ parent_up(struct parent *p)
 	parent_detach(p);
 }
 
+/*
+ * c has become ready: if it is a worker or the sibling that all workers talk
+ * to, there are channels to be made.
+ */
+static void
+parent_introduce(struct parent *p, struct child *c, struct child *sibling)
+{
+	struct child *worker;
+	size_t i;
+
+	if (sibling == NULL || sibling->state != CHILD_READY)
+		return;
+	for (i = 0; i < p->pool->nworkers; i++) {
+		worker = &p->pool->child[i];
+		if ((c != worker && c != sibling) ||
+		    worker->state != CHILD_READY)
+			continue;
+		pool_introduce(worker, sibling);
+		if (sibling->role == ROLE_AUDIT)
+			auditlog_allow(p, worker);
+	}
+}
+
 void
 parent_child_ready(struct parent *p, struct child *c)
 {
 	struct pool *pool = p->pool;
-	size_t i;
 
-	for (i = 0; i < pool->nworkers && pool->auth != NULL; i++) {
-		struct child *worker = &pool->child[i];
-
-		if ((c == worker || c == pool->auth) &&
-		    worker->state == CHILD_READY &&
-		    pool->auth->state == CHILD_READY)
-			pool_introduce(worker, pool->auth);
-	}
+	parent_introduce(p, c, pool->auth);
+	parent_introduce(p, c, pool->audit);
+	if (c == pool->audit)
+		auditlog_ready(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
 	else if (p->ready && c == pool->metrics)
@@ -304,16 +336,28 @@ parent_sigterm(int sig, short what, void *arg)
 	parent_stop(arg);
 }
 
+int
+parent_rotate(struct parent *p, void (*done)(const char *, void *), void *arg,
+    char error[PARENT_ERROR_MAX])
+{
+	if (logfile_reopen() == -1) {
+		snprintf(error, PARENT_ERROR_MAX, "log_file: not reopened: %s",
+		    strerror(errno));
+		return -1;
+	}
+	log_info("ltpd: log reopened");
+	return auditlog_reopen(p, done, arg, error);
+}
+
 static void
 parent_sigusr1(int sig, short what, void *arg)
 {
+	char error[PARENT_ERROR_MAX];
+
 	(void)sig;
 	(void)what;
-	(void)arg;
-	if (logfile_reopen() == -1)
-		log_warn("log_file: not reopened");
-	else
-		log_info("ltpd: log reopened");
+	if (parent_rotate(arg, NULL, NULL, error) == -1)
+		log_warnx("%s", error);
 }
 
 static const struct {
@@ -438,6 +482,7 @@ parent_end(struct parent *p)
 		event_free(p->stop_timer);
 	if (p->base != NULL)
 		event_base_free(p->base);
+	auditlog_free(p->auditlog);
 	keyset_free(p->keys);
 	keyset_free(p->base_keys);
 	conf_free(p->conf);

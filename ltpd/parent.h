@@ -16,6 +16,7 @@
 #include "monotime.h"
 #include "msg.h"
 
+struct auditlog;
 struct chan;
 struct child;
 struct control;
@@ -36,6 +37,8 @@ struct options {
 	unsigned verbose; /* -v: debug, -vv: trace */
 };
 
+#define PARENT_ERROR_MAX 512
+
 struct parent {
 	const struct options *opts;
 	struct event_base *base;
@@ -46,6 +49,7 @@ struct parent {
 	struct shared *shared;
 	int shared_fd;
 	struct keywatch *keywatch;
+	struct auditlog *auditlog; /* NULL: none is configured */
 	struct pool *pool;
 	struct listener *listener;
 	struct control *control;
@@ -80,6 +84,12 @@ void parent_child_ready(struct parent *, struct child *);
 void parent_child_left(struct parent *);
 /* One message of a child. */
 void parent_dispatch_child(struct chan *, struct msg *, void *child);
+/*
+ * Open the log and the audit log again.  As auditlog_reopen(): 1 when done
+ * will be called, else 0, or -1 with a text.
+ */
+int parent_rotate(struct parent *, void (*done)(const char *error, void *arg),
+    void *arg, char error[PARENT_ERROR_MAX]);
 /* Set the log level here and in all children. */
 void parent_log_level(struct parent *, enum log_level);
 

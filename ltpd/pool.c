@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auditlog.h"
 #include "caller.h"
 #include "chan.h"
 #include "child.h"
@@ -66,6 +67,7 @@ struct pool *
 pool_new(struct parent *p)
 {
 	bool auth = p->conf->auth_mode != AUTH_MODE_NONE;
+	bool audit = p->conf->audit_log_file != NULL;
 	struct pool *pool;
 	size_t i;
 
@@ -73,7 +75,7 @@ pool_new(struct parent *p)
 		return NULL;
 	pool->nworkers = p->conf->workers;
 	pool->room = pool_room();
-	pool->count = pool->nworkers + 1 + (auth ? 1 : 0);
+	pool->count = pool->nworkers + 1 + (auth ? 1 : 0) + (audit ? 1 : 0);
 	pool->child = calloc(pool->count, sizeof(*pool->child));
 	if (pool->child == NULL) {
 		free(pool);
@@ -84,8 +86,12 @@ pool_new(struct parent *p)
 	pool->metrics = &pool->child[i++];
 	pool_child_init(pool->metrics, p, ROLE_METRICS, 0);
 	if (auth) {
-		pool->auth = &pool->child[i];
+		pool->auth = &pool->child[i++];
 		pool_child_init(pool->auth, p, ROLE_AUTH, 0);
+	}
+	if (audit) {
+		pool->audit = &pool->child[i];
+		pool_child_init(pool->audit, p, ROLE_AUDIT, 0);
 	}
 	return pool;
 }
@@ -174,6 +180,8 @@ pool_equip(struct child *c)
 		type = MSG_LISTENER;
 		fd = dup(listener_metrics_fd(c->parent->listener));
 		break;
+	case ROLE_AUDIT:
+		return auditlog_equip(c->parent->auditlog, c, c->parent->conf);
 	default:
 		return 0;
 	}
@@ -273,6 +281,9 @@ pool_count_restart(struct child *c)
 	case ROLE_AUTH:
 		n->n[COUNT_RESTARTS_AUTH]++;
 		break;
+	case ROLE_AUDIT:
+		n->n[COUNT_RESTARTS_AUDIT]++;
+		break;
 	default:
 		n->n[COUNT_RESTARTS_METRICS]++;
 		break;
@@ -306,9 +317,10 @@ pool_buried(struct child *c, int status)
 	pool_close(c);
 	c->state = CHILD_DOWN;
 	c->acked = false;
-	if (c->role == ROLE_WORKER) {
+	if (c->role == ROLE_WORKER)
 		shared_reclaim(p->shared, c->slot);
-	}
+	if (c->role == ROLE_AUDIT)
+		auditlog_child_gone(p->auditlog);
 	callers_child_gone(control_callers(p->control), c);
 	if (p->stopping) {
 		parent_child_left(p);
@@ -419,23 +431,25 @@ pool_choose(const struct pool *pool)
 }
 
 void
-pool_introduce(struct child *worker, struct child *auth)
+pool_introduce(struct child *worker, struct child *sibling)
 {
-	struct msg_peer to_worker = { .role = ROLE_AUTH };
-	struct msg_peer to_auth = { .role = ROLE_WORKER };
+	struct msg_peer to_worker = { .role = sibling->role };
+	struct msg_peer to_sibling = { .role = ROLE_WORKER };
+	const char *name = role_name(sibling->role);
 	int sv[2];
 
-	to_auth.slot = worker->slot;
+	to_sibling.slot = worker->slot;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		0, sv) == -1) {
-		log_warn("%s: no channel to auth", pool_child_name(worker));
+		log_warn("%s: no channel to %s", pool_child_name(worker), name);
 		return;
 	}
 	if (chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
 		sizeof(to_worker)) == -1 ||
-	    chan_send_fds(
-		auth->ch, MSG_PEER, &sv[1], 1, &to_auth, sizeof(to_auth)) == -1)
-		log_warn("%s: not introduced to auth", pool_child_name(worker));
+	    chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
+		sizeof(to_sibling)) == -1)
+		log_warn(
+		    "%s: not introduced to %s", pool_child_name(worker), name);
 }
 
 /* ---- stopping ---- */

@@ -45,6 +45,7 @@ struct pool {
 	size_t nworkers;
 	uint32_t room; /* connections that one worker can hold */
 	struct child *auth; /* NULL: not configured */
+	struct child *audit; /* the same */
 	struct child *metrics;
 };
 
@@ -66,8 +67,8 @@ bool pool_is_ready(const struct pool *);
 size_t pool_workers_ready(const struct pool *);
 /* The ready worker with the fewest connections that has room, or NULL. */
 struct child *pool_choose(const struct pool *);
-/* A worker and auth are both ready: give each an end of a new channel. */
-void pool_introduce(struct child *worker, struct child *auth);
+/* Both are ready: give each an end of a new channel. */
+void pool_introduce(struct child *worker, struct child *sibling);
 
 /* Stopping: tell the workers to drain. */
 void pool_drain(struct pool *, uint32_t timeout_ms);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auditlog.h"
 #include "chan.h"
 #include "keys.h"
 #include "log.h"
@@ -59,6 +60,9 @@ reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
 	m.auth_in_hello = conf->auth_in_hello;
 	m.dialect = conf->dialect;
 	m.trust_proxy = conf->trust_proxy;
+	m.audit = conf->audit_log_file != NULL;
+	m.audit_required = conf->audit_required;
+	m.audit_payload = conf->audit_payload;
 	m.node_id_len = strlen(conf->id);
 	if (chan_send(ch, MSG_CONF_WORKER, &m, sizeof(m), conf->id,
 		m.node_id_len) == -1)
@@ -123,6 +127,9 @@ reload_send_all(struct child *c, const struct conf *conf,
 		return -1;
 	if (c->role == ROLE_AUTH &&
 	    reload_send_auth(c->ch, keys, &records) == -1)
+		return -1;
+	if (c->role == ROLE_AUDIT && auditlog_send_conf(c->parent->auditlog,
+					 c->ch, conf, &records) == -1)
 		return -1;
 	memset(&end, 0, sizeof(end));
 	end.generation = generation;
@@ -290,6 +297,8 @@ reload_load(struct parent *p, struct reload *r, char error[RELOAD_ERROR_MAX])
 	if (r->conf == NULL)
 		return -1;
 	conf_keep_restart_only(r->conf, p->conf);
+	if (auditlog_check_key(r->conf, error) == -1)
+		return -1;
 	r->base_keys = keys_read_base(r->conf, p->base_keys, error);
 	if (r->base_keys == NULL)
 		return -1;

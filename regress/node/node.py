@@ -27,7 +27,8 @@ import pytest
 TIMEOUT = float(os.environ.get("LTPD_TIMEOUT", "5"))    # seconds
 NOBODY = 65534
 PROGRAMS = ("ltpd/ltpd", "ltpctl/ltpctl", "ltp-worker/ltp-worker",
-            "ltp-auth/ltp-auth", "ltp-metrics/ltp-metrics")
+            "ltp-auth/ltp-auth", "ltp-metrics/ltp-metrics",
+            "ltp-audit/ltp-audit")
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
 BUILD = pathlib.Path(os.environ.get(
     "LTPD_BUILD", pathlib.Path(__file__).resolve().parents[2]))
@@ -465,6 +466,7 @@ class Node:
             assert "in use" in self.log() and attempt < 4, self.log()
 
     def launch(self):
+        self.ending = False
         # A group of its own, so that nobody of it can be overlooked.
         self.log_path.write_bytes(b"")
         with open(self.log_path, "ab") as log:

@@ -294,6 +294,24 @@ the_end_of_the_peer_is_told_once_after_its_last_message(void **state)
 	assert_int_equal(f->end, CHAN_EOF);
 }
 
+/* The kernel tells of the reset before it gives what was said. */
+static void
+a_peer_that_left_things_unread_is_heard_to_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+	    chan_send(f->ch, MSG_CONF_COMMIT, NULL, 0, NULL, 0), 0);
+	peer_send(f, MSG_CONF_ACK, 4, 0, 4, 0);
+	close(f->peer);
+	f->peer = -1;
+	run(f);
+	run(f);
+	assert_int_equal(f->messages, 1);
+	assert_int_equal(f->gone, 1);
+	assert_int_equal(f->end, CHAN_EOF);
+}
+
 static void
 a_handler_may_free_the_channel(void **state)
 {
@@ -422,6 +440,7 @@ main(void)
 		TEST(nothing_is_dispatched_after_a_lie),
 		TEST(a_handler_may_reject_what_it_finds),
 		TEST(the_end_of_the_peer_is_told_once_after_its_last_message),
+		TEST(a_peer_that_left_things_unread_is_heard_to_the_end),
 		TEST(a_handler_may_free_the_channel),
 		TEST(descriptors_are_the_handlers_or_closed),
 		TEST(

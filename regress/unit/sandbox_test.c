@@ -60,7 +60,7 @@
 #define SANITIZED 1
 #endif
 
-#define ALL (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS)
+#define ALL (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT)
 
 static const struct {
 	enum role role;
@@ -69,6 +69,7 @@ static const struct {
 	{ ROLE_WORKER, "worker" },
 	{ ROLE_AUTH, "auth" },
 	{ ROLE_METRICS, "metrics" },
+	{ ROLE_AUDIT, "audit" },
 };
 
 /* What a process has before it enters. */
@@ -230,11 +231,13 @@ struct attempt {
 	long args[6];
 };
 
-#define AUTH_METRICS (ROLE_AUTH | ROLE_METRICS)
-#define WORKER_AUTH  (ROLE_WORKER | ROLE_AUTH)
+#define BUT_WORKER  (ALL & ~ROLE_WORKER)
+#define BUT_METRICS (ALL & ~ROLE_METRICS)
+#define BUT_AUDIT   (ALL & ~ROLE_AUDIT)
+#define AUTH_AUDIT  (ROLE_AUTH | ROLE_AUDIT)
 
-#define PROT_ALL     (PROT_READ | PROT_WRITE | PROT_EXEC)
-#define PRIVATE      (MAP_PRIVATE | MAP_ANONYMOUS)
+#define PROT_ALL    (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define PRIVATE     (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static const struct attempt attempts[] = {
 	/* files */
@@ -253,7 +256,11 @@ static const struct attempt attempts[] = {
 	{ "renameat2", ALL, 0, SYS_renameat2,
 	    { AT_FDCWD, A_NOWHERE, AT_FDCWD, A_NOWHERE } },
 	{ "fchmod", ALL, 0, SYS_fchmod, { A_MEMORY, 0777 } },
-	{ "ftruncate", ALL, 0, SYS_ftruncate, { A_MEMORY, 0 } },
+	{ "ftruncate", BUT_AUDIT, 0, SYS_ftruncate, { A_MEMORY, 0 } },
+	{ "fsync", BUT_AUDIT, 0, SYS_fsync, { A_MEMORY } },
+	{ "pread64", BUT_AUDIT, 0, SYS_pread64, { A_MEMORY, A_PAGE, 1 } },
+	{ "pwrite64", ALL, 0, SYS_pwrite64, { A_MEMORY, A_PAGE, 1 } },
+	{ "fallocate", ALL, 0, SYS_fallocate, { A_MEMORY, 0, 0, 1 } },
 	{ "getdents64", ALL, 0, SYS_getdents64, { A_MEMORY, A_PAGE, 64 } },
 	{ "sendfile", ALL, 0, SYS_sendfile, { A_STREAM, A_MEMORY, 0, 1 } },
 	{ "chdir", ALL, 0, SYS_chdir, { A_NOWHERE } },
@@ -262,11 +269,11 @@ static const struct attempt attempts[] = {
 	{ "inotify_init1", ALL, 0, SYS_inotify_init1, { 0 } },
 
 	/* the network */
-	{ "socket_inet", WORKER_AUTH, ROLE_METRICS, SYS_socket,
+	{ "socket_inet", BUT_METRICS, ROLE_METRICS, SYS_socket,
 	    { AF_INET, SOCK_STREAM } },
-	{ "socket_unix", WORKER_AUTH, ROLE_METRICS, SYS_socket,
+	{ "socket_unix", BUT_METRICS, ROLE_METRICS, SYS_socket,
 	    { AF_UNIX, SOCK_DGRAM } },
-	{ "socket_netlink", WORKER_AUTH, ROLE_METRICS, SYS_socket,
+	{ "socket_netlink", BUT_METRICS, ROLE_METRICS, SYS_socket,
 	    { AF_NETLINK, SOCK_RAW } },
 	{ "socketpair", ALL, 0, SYS_socketpair,
 	    { AF_UNIX, SOCK_STREAM, 0, A_PAGE } },
@@ -274,8 +281,8 @@ static const struct attempt attempts[] = {
 	{ "bind", ALL, 0, SYS_bind, { A_DIALLED, A_ADDRESS, 16 } },
 	{ "listen", ALL, 0, SYS_listen, { A_LISTENER, 1 } },
 	{ "accept", ALL, 0, SYS_accept, { A_LISTENER } },
-	{ "accept4", WORKER_AUTH, 0, SYS_accept4, { A_LISTENER } },
-	{ "getpeername", WORKER_AUTH, 0, SYS_getpeername,
+	{ "accept4", BUT_METRICS, 0, SYS_accept4, { A_LISTENER } },
+	{ "getpeername", BUT_METRICS, 0, SYS_getpeername,
 	    { A_DIALLED, A_PAGE, A_LENGTH } },
 	{ "sendto_an_address", ALL, 0, SYS_sendto,
 	    { A_DATAGRAM, A_PAGE, 1, 0, A_ABSTRACT, 8 } },
@@ -286,11 +293,11 @@ static const struct attempt attempts[] = {
 	{ "sendmmsg", ALL, 0, SYS_sendmmsg, { A_DIALLED, A_PAGE, 1 } },
 	{ "setsockopt_of_a_filter", ALL, 0, SYS_setsockopt,
 	    { A_DIALLED, SOL_SOCKET, SO_ATTACH_FILTER, A_PAGE, 16 } },
-	{ "setsockopt_of_nodelay", ROLE_AUTH, 0, SYS_setsockopt,
+	{ "setsockopt_of_nodelay", AUTH_AUDIT, 0, SYS_setsockopt,
 	    { A_DIALLED, IPPROTO_TCP, TCP_NODELAY, A_PAGE, 4 } },
 	{ "getsockopt_of_the_peer", ALL, 0, SYS_getsockopt,
 	    { A_CHANNEL, SOL_SOCKET, SO_PEERCRED, A_PAGE, A_LENGTH } },
-	{ "shutdown", ROLE_AUTH, 0, SYS_shutdown, { A_DIALLED, SHUT_WR } },
+	{ "shutdown", AUTH_AUDIT, 0, SYS_shutdown, { A_DIALLED, SHUT_WR } },
 
 	/* other processes */
 	{ "execve", ALL, 0, SYS_execve, { A_NOWHERE, A_PAGE, A_PAGE } },
@@ -382,7 +389,7 @@ static const struct attempt attempts[] = {
 	{ "landlock", ALL, 0, 444, { 0, 0, 1 } },
 	{ "prlimit64_of_processes", ALL, 0, SYS_prlimit64,
 	    { 0, RLIMIT_NPROC, 0, A_PAGE } },
-	{ "prlimit64_of_descriptors", AUTH_METRICS, 0, SYS_prlimit64,
+	{ "prlimit64_of_descriptors", BUT_WORKER, 0, SYS_prlimit64,
 	    { 0, RLIMIT_NOFILE, 0, A_PAGE } },
 #ifdef __x86_64__
 	{ "modify_ldt", ALL, 0, SYS_modify_ldt, { 0 } },
@@ -658,6 +665,38 @@ do_shared_memory(struct before *b, const void *arg)
 }
 
 static int
+do_file(struct before *b, const void *arg)
+{
+	char text[3];
+
+	(void)arg;
+	if (lseek(b->memory, 0, SEEK_END) != 4096 ||
+	    write(b->memory, "abc", 3) != 3 ||
+	    pread(b->memory, text, 3, 4096) != 3 || memcmp(text, "abc", 3) != 0)
+		return 1;
+	return ftruncate(b->memory, 4096) == 0 && fsync(b->memory) == 0 ? 0 : 2;
+}
+
+/* As the audit log does it, with a key that was loaded before. */
+static int
+do_signature(struct before *b, const void *arg)
+{
+	static const uint8_t seed[32] = { 1 };
+	uint8_t signature[64];
+	size_t len = sizeof(signature);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY *key;
+
+	(void)b;
+	(void)arg;
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, 32);
+	if (ctx == NULL || key == NULL ||
+	    EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) != 1)
+		return 1;
+	return EVP_DigestSign(ctx, signature, &len, seed, 32) == 1 ? 0 : 2;
+}
+
+static int
 do_random(struct before *b, const void *arg)
 {
 	uint8_t buf[64];
@@ -874,6 +913,8 @@ static const struct {
 #endif
 	{ "serve_a_stream", ROLE_WORKER | ROLE_METRICS, do_stream },
 	{ "accept_connections", ROLE_METRICS, do_listener },
+	{ "append_to_a_file_and_cut_it", ROLE_AUDIT, do_file },
+	{ "sign", ROLE_AUDIT, do_signature },
 };
 
 struct duty {
@@ -1059,14 +1100,15 @@ write_to_a_file(struct before *b, const void *arg)
 }
 
 static void
-no_child_writes_to_a_regular_file(void **state)
+no_child_but_audit_writes_to_a_regular_file(void **state)
 {
 	size_t i;
 
 	(void)state;
 	assert_exit(run(ROLE_NONE, write_to_a_file, NULL), 0);
 	for (i = 0; i < COUNT_OF(roles); i++)
-		assert_exit(run(roles[i].role, write_to_a_file, NULL), EFBIG);
+		assert_exit(run(roles[i].role, write_to_a_file, NULL),
+		    roles[i].role == ROLE_AUDIT ? 0 : EFBIG);
 }
 
 static int
@@ -1116,6 +1158,8 @@ the_other_roles_tighten_without_loss(void **state)
 	(void)state;
 	assert_exit(run(role, tighten_the_others, &role), 0);
 	role = ROLE_METRICS;
+	assert_exit(run(role, tighten_the_others, &role), 0);
+	role = ROLE_AUDIT;
 	assert_exit(run(role, tighten_the_others, &role), 0);
 }
 
@@ -1385,7 +1429,7 @@ static const struct CMUnitTest plain[] = {
 	cmocka_unit_test(a_kernel_without_landlock_is_a_failure),
 	cmocka_unit_test(a_kernel_without_seccomp_is_a_failure),
 	cmocka_unit_test(landlock_hides_abstract_sockets_from_every_child),
-	cmocka_unit_test(no_child_writes_to_a_regular_file),
+	cmocka_unit_test(no_child_but_audit_writes_to_a_regular_file),
 	cmocka_unit_test(a_draining_worker_takes_no_descriptors),
 	cmocka_unit_test(the_other_roles_tighten_without_loss),
 	cmocka_unit_test(the_supervisor_can_do_its_work),

@@ -1,0 +1,383 @@
+/*
+ * The audit log's file, key and state.
+ *
+ * The descriptor of the file in use stays here, too.  When ltp-audit has to
+ * be started again it gets that one, whatever lies at its path meanwhile: a
+ * file that was renamed carries its chain on when we are told so, not before.
+ */
+#include "auditlog.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "log.h"
+#include "parent.h"
+#include "pool.h"
+#include "secretfile.h"
+
+#define KEY_FILE_MAX 256
+
+struct auditlog {
+	int fd; /* of the file in use, -1: none yet */
+	int next_fd; /* passed to ltp-audit, which has not said yet */
+	bool has_seed;
+	uint8_t seed[AUDIT_SEED_SIZE];
+	uint32_t files_sent; /* since ltp-audit was started */
+	struct msg_audit_state state;
+	bool known; /* state is that of a running ltp-audit */
+	bool reopen; /* as soon as there is an ltp-audit */
+	void (*done)(const char *error, void *arg);
+	void *arg;
+};
+
+/* ---- the key ---- */
+
+static int
+hex_digit(unsigned char c)
+{
+	if (!isxdigit(c))
+		return -1;
+	return isdigit(c) ? c - '0' : tolower(c) - 'a' + 10;
+}
+
+/* 64 hex digits, and nothing after them but white space. */
+static int
+seed_parse(uint8_t seed[AUDIT_SEED_SIZE], const char *text)
+{
+	int high, low;
+	size_t i;
+
+	for (i = 0; i < AUDIT_SEED_SIZE; i++, text += 2) {
+		if ((high = hex_digit((unsigned char)text[0])) == -1 ||
+		    (low = hex_digit((unsigned char)text[1])) == -1)
+			return -1;
+		seed[i] = (uint8_t)(high << 4 | low);
+	}
+	return text[strspn(text, " \t\r\n")] == '\0' ? 0 : -1;
+}
+
+static int
+seed_read(uint8_t seed[AUDIT_SEED_SIZE], const char *path,
+    char error[AUDITLOG_ERROR_MAX])
+{
+	char why[SECRETFILE_ERROR_MAX], *text;
+	size_t len;
+	int rv;
+
+	/* Its buffer has a NUL behind what was read. */
+	text = secretfile_read(path, KEY_FILE_MAX, &len, why);
+	if (text == NULL) {
+		snprintf(error, AUDITLOG_ERROR_MAX,
+		    "node_signing_key_file: %s: %s", path, why);
+		return -1;
+	}
+	text[len] = '\0';
+	rv = seed_parse(seed, text);
+	freezero(text, KEY_FILE_MAX + 1);
+	if (rv == -1)
+		snprintf(error, AUDITLOG_ERROR_MAX,
+		    "node_signing_key_file: %s: must be 64 hexadecimal digits",
+		    path);
+	return rv;
+}
+
+int
+auditlog_check_key(const struct conf *conf, char error[AUDITLOG_ERROR_MAX])
+{
+	uint8_t seed[AUDIT_SEED_SIZE];
+	int rv;
+
+	if (conf->audit_log_file == NULL || conf->node_signing_key_file == NULL)
+		return 0;
+	rv = seed_read(seed, conf->node_signing_key_file, error);
+	explicit_bzero(seed, sizeof(seed));
+	return rv;
+}
+
+struct auditlog *
+auditlog_new(const struct conf *conf, char error[AUDITLOG_ERROR_MAX])
+{
+	struct auditlog *a;
+
+	if (auditlog_check_key(conf, error) == -1)
+		return NULL;
+	if ((a = calloc(1, sizeof(*a))) == NULL) {
+		strlcpy(error, strerror(errno), AUDITLOG_ERROR_MAX);
+		return NULL;
+	}
+	a->fd = a->next_fd = -1;
+	/* Its form was checked when it was set. */
+	a->has_seed = conf->node_signing_key != NULL &&
+		      seed_parse(a->seed, conf->node_signing_key) == 0;
+	return a;
+}
+
+void
+auditlog_free(struct auditlog *a)
+{
+	if (a == NULL)
+		return;
+	if (a->fd != -1)
+		close(a->fd);
+	if (a->next_fd != -1)
+		close(a->next_fd);
+	freezero(a, sizeof(*a));
+}
+
+int
+auditlog_send_conf(struct auditlog *a, struct chan *ch, const struct conf *conf,
+    uint32_t *records)
+{
+	struct msg_conf_audit m = { .sign_every = conf->audit_sign_every };
+	uint8_t seed[AUDIT_SEED_SIZE];
+	char error[AUDITLOG_ERROR_MAX];
+	int rv;
+
+	if (chan_send(ch, MSG_CONF_AUDIT, &m, sizeof(m), NULL, 0) == -1)
+		return -1;
+	++*records;
+	if (conf->node_signing_key_file != NULL) {
+		if (seed_read(seed, conf->node_signing_key_file, error) == -1) {
+			log_warnx("%s", error);
+			return -1;
+		}
+	} else if (a->has_seed) {
+		memcpy(seed, a->seed, sizeof(seed));
+	} else {
+		return 0;
+	}
+	rv = chan_send(ch, MSG_CONF_AUDIT_KEY, seed, sizeof(seed), NULL, 0);
+	explicit_bzero(seed, sizeof(seed));
+	++*records;
+	return rv;
+}
+
+/* ---- files ---- */
+
+static const char *
+file_check(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "not a regular file";
+	if (st.st_uid != geteuid())
+		return "belongs to somebody else";
+	if ((st.st_mode & (S_IWGRP | S_IROTH | S_IWOTH)) != 0)
+		return "its mode is too open";
+	/* Two writers would make two chains of one. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+		return "another process writes to it";
+	return NULL;
+}
+
+static int
+file_open(const char *path, char error[AUDITLOG_ERROR_MAX])
+{
+	const char *why;
+	int fd;
+
+	/* A FIFO must not keep the supervisor waiting. */
+	fd = open(path,
+	    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+	    0600);
+	why = fd == -1 ? strerror(errno) : file_check(fd);
+	if (why == NULL)
+		return fd;
+	snprintf(
+	    error, AUDITLOG_ERROR_MAX, "audit_log_file: %s: %s", path, why);
+	if (fd != -1)
+		close(fd);
+	return -1;
+}
+
+/* Is the file of that name the one in use? */
+static bool
+file_is_same(int fd, const char *path)
+{
+	struct stat open_one, named;
+
+	return fstat(fd, &open_one) == 0 && lstat(path, &named) == 0 &&
+	       open_one.st_dev == named.st_dev &&
+	       open_one.st_ino == named.st_ino;
+}
+
+static int
+file_pass(struct auditlog *a, struct child *c, int fd)
+{
+	int copy = dup(fd);
+
+	if (copy == -1 ||
+	    chan_send_fds(c->ch, MSG_AUDIT_FILE, &copy, 1, NULL, 0) == -1)
+		return -1;
+	a->files_sent++;
+	return 0;
+}
+
+int
+auditlog_equip(struct auditlog *a, struct child *c, const struct conf *conf)
+{
+	char error[AUDITLOG_ERROR_MAX];
+
+	a->files_sent = 0;
+	if (a->fd == -1 &&
+	    (a->fd = file_open(conf->audit_log_file, error)) == -1) {
+		log_at(LEVEL_ERROR, "%s", error);
+		return -1;
+	}
+	if (file_pass(a, c, a->fd) == -1) {
+		log_warn("audit_log_file: cannot be passed");
+		return -1;
+	}
+	return 0;
+}
+
+static void
+auditlog_done(struct auditlog *a, const char *error)
+{
+	void (*done)(const char *, void *) = a->done;
+
+	a->done = NULL;
+	if (done != NULL)
+		done(error, a->arg);
+}
+
+/* ltp-audit has looked at the new file. */
+static void
+auditlog_settle(struct auditlog *a)
+{
+	int fd = a->next_fd;
+
+	a->next_fd = -1;
+	if (a->state.refused) {
+		close(fd);
+		auditlog_done(a, "audit_log_file: the new file is not used, "
+				 "see the log");
+		return;
+	}
+	close(a->fd);
+	a->fd = fd;
+	auditlog_done(a, NULL);
+}
+
+int
+auditlog_reopen(struct parent *p, void (*done)(const char *, void *), void *arg,
+    char error[AUDITLOG_ERROR_MAX])
+{
+	const char *path = p->conf->audit_log_file;
+	struct child *c = p->pool->audit;
+	struct auditlog *a = p->auditlog;
+
+	if (a == NULL || file_is_same(a->fd, path))
+		return 0;
+	if (a->next_fd != -1 || c->state != CHILD_READY) {
+		a->reopen = a->next_fd == -1;
+		strlcpy(error, "audit_log_file: ltp-audit is not ready",
+		    AUDITLOG_ERROR_MAX);
+		return -1;
+	}
+	if ((a->next_fd = file_open(path, error)) == -1)
+		return -1;
+	if (file_pass(a, c, a->next_fd) == -1) {
+		snprintf(error, AUDITLOG_ERROR_MAX, "audit_log_file: %s",
+		    strerror(errno));
+		close(a->next_fd);
+		a->next_fd = -1;
+		return -1;
+	}
+	a->done = done;
+	a->arg = arg;
+	return 1;
+}
+
+void
+auditlog_ready(struct parent *p)
+{
+	char error[AUDITLOG_ERROR_MAX];
+
+	if (!p->auditlog->reopen)
+		return;
+	p->auditlog->reopen = false;
+	if (auditlog_reopen(p, NULL, NULL, error) == -1)
+		log_warnx("%s", error);
+}
+
+void
+auditlog_forget(struct auditlog *a, void *arg)
+{
+	if (a != NULL && a->arg == arg)
+		a->done = NULL;
+}
+
+/* ---- the state ---- */
+
+void
+auditlog_allow(struct parent *p, struct child *worker)
+{
+	struct msg_audit_allow m = { .allowed = p->auditlog->state.writable };
+
+	if (chan_send(worker->ch, MSG_AUDIT_ALLOW, &m, sizeof(m), NULL, 0) ==
+	    -1)
+		pool_kill(worker, "cannot be told of the audit log");
+}
+
+bool
+auditlog_state(struct parent *p, const struct msg *m)
+{
+	struct auditlog *a = p->auditlog;
+	struct msg_audit_state was = a->state;
+	size_t i;
+
+	memcpy(&a->state, m->data, sizeof(a->state));
+	if (a->state.writable > 1 || a->state.files > a->files_sent)
+		return false;
+	p->counters.n[COUNT_AUDIT_LINES] += a->state.lines;
+	p->counters.n[COUNT_AUDIT_ERRORS] += a->state.errors;
+	for (i = 0; a->known && a->state.writable != was.writable &&
+		    i < p->pool->nworkers;
+	     i++) {
+		if (p->pool->child[i].state == CHILD_READY)
+			auditlog_allow(p, &p->pool->child[i]);
+	}
+	a->known = true;
+	if (a->next_fd != -1 && a->state.files == a->files_sent)
+		auditlog_settle(a);
+	return true;
+}
+
+void
+auditlog_child_gone(struct auditlog *a)
+{
+	a->known = false;
+	if (a->next_fd == -1)
+		return;
+	/*
+	 * Whether it took the new file is not known, but a file with lines
+	 * in it was taken.
+	 */
+	a->state.refused = lseek(a->next_fd, 0, SEEK_END) <= 0;
+	auditlog_settle(a);
+}
+
+bool
+auditlog_writable(const struct auditlog *a)
+{
+	return a != NULL && a->known && a->state.writable;
+}
+
+uint64_t
+auditlog_next(const struct auditlog *a)
+{
+	return a == NULL ? 0 : a->state.next;
+}
