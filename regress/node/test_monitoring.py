@@ -245,7 +245,8 @@ def test_no_two_alerts_have_one_name():
     "oversize_messages_total", "log_suppressed_total",
     "ltp_accept_pauses_total", "ltp_channel_violations_total",
     "ltp_protocol_errors_total", "ltp_reload_failures_total",
-    "ltp_log_dropped_total",
+    "ltp_log_dropped_total", "ltp_audit_writable", "ltp_audit_errors_total",
+    "ltp_audit_lost_total",
 ])
 def test_there_is_an_alert_about(metric):
     assert any(metric in Expr(r["expr"]).metrics for r in RULES)
@@ -315,6 +316,13 @@ CASES = {
         "ltp_handshake_timeouts_total": ("0+30x99", "0+10x99")}),
     "LtpdLogSuppressed": ("20m", {
         'log_suppressed_total category="auth"': ("0+150x99", "0+60x99")}),
+    "LtpdAuditStopped": ("2m", {
+        "ltp_audit_writable": ("0x20", "0x20"),
+        "ltp_audit_next_index": ("9x20", "0x20")}),
+    "LtpdAuditErrors": ("10m", {
+        "ltp_audit_errors_total": ("0x9 1x60", "1x60")}),
+    "LtpdAuditLost": ("10m", {
+        "ltp_audit_lost_total": ("0x9 1x60", "1x60")}),
 }
 
 
