@@ -200,7 +200,7 @@ struct msg_conf_audit {
 struct msg_conf_end {
 	uint32_t generation;
 	uint32_t records;
-	uint8_t keys_usable; /* 0: auth refuses everybody (auth only) */
+	uint8_t keys_good; /* 0: nobody is let in (auth only) */
 	uint8_t pad[7];
 };
 

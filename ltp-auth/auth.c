@@ -35,10 +35,17 @@ struct auth {
 	struct keys
 	    *keys; /* the last good ones; NULL before the first commit */
 	struct keys *next; /* being sent, or waiting for commit */
-	bool refuse; /* there are no good keys now */
+	bool failed; /* what came last were no good keys */
 	uint32_t generation;
 	TAILQ_HEAD(, peer) workers;
 };
+
+/* No usable key: nobody is let in. */
+static bool
+auth_refuses(const struct auth *a)
+{
+	return a->failed || a->keys->count == 0;
+}
 
 /* ---- which connections a key has signed in ---- */
 
@@ -118,7 +125,7 @@ auth_conf_end(struct auth *a, struct msg *m)
 	if (a->next == NULL || end.generation != a->next->generation ||
 	    end.records != a->next->count)
 		fatalx("keys are incomplete");
-	if (keys_complete(a->next, end.keys_usable != 0) == -1)
+	if (keys_complete(a->next, end.keys_good != 0) == -1)
 		fatal("keys");
 	ack.generation = end.generation;
 	chan_send(a->parent, MSG_CONF_ACK, &ack, sizeof(ack), NULL, 0);
@@ -161,10 +168,10 @@ auth_conf_commit(struct auth *a)
 		fatalx("commit of nothing");
 	a->next = NULL;
 	a->generation = new->generation;
-	a->refuse = !new->usable;
+	a->failed = !new->good;
 	log_debug("auth: %zu keys generation=%u", new->count, a->generation);
-	if (old != NULL && a->refuse) {
-		/* Nobody is let in; who is in may have a key yet. */
+	if (old != NULL && a->failed) {
+		/* Who is in may have a key yet. */
 		keys_free(new);
 		return;
 	}
@@ -193,7 +200,7 @@ auth_list_use(struct auth *a, struct msg *m)
 	page.request = get.request;
 	page.generation = a->generation;
 	page.first = get.first;
-	for (i = get.first; !a->refuse && i < a->keys->count; i++) {
+	for (i = get.first; !a->failed && i < a->keys->count; i++) {
 		if (page.count == KEYS_PAGE_MAX)
 			break;
 		use[page.count].last_used = a->keys->key[i].last_used;
@@ -255,7 +262,7 @@ auth_ask(struct peer *peer, struct msg *m)
 		chan_reject(peer->ch, "a question makes no sense");
 		return;
 	}
-	if (a->refuse) {
+	if (auth_refuses(a)) {
 		auth_answer(peer->ch, &ask, AUTH_UNAVAILABLE, NULL);
 		return;
 	}
@@ -278,7 +285,7 @@ auth_here(struct peer *peer, struct msg *m)
 
 	if ((key = keys_by_id(peer->auth->keys, id, m->len)) != NULL)
 		peer_hold(peer, key);
-	else if (!peer->auth->refuse)
+	else if (!peer->auth->failed)
 		auth_tell_revoked(peer->ch, id, m->len);
 }
 

@@ -89,7 +89,7 @@ keys_compare(const void *a, const void *b)
 }
 
 int
-keys_complete(struct keys *k, bool usable)
+keys_complete(struct keys *k, bool good)
 {
 	size_t i;
 
@@ -100,7 +100,7 @@ keys_complete(struct keys *k, bool usable)
 	for (i = 0; i < k->count; i++)
 		k->by_id[i] = &k->key[i];
 	qsort(k->by_id, k->count, sizeof(struct auth_key *), keys_compare);
-	k->usable = usable && k->count > 0;
+	k->good = good;
 	return 0;
 }
 

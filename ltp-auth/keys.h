@@ -24,7 +24,7 @@ struct auth_key {
 
 struct keys {
 	uint32_t generation;
-	bool usable;
+	bool good; /* they may be none, and that is right */
 	size_t count;
 	size_t room;
 	struct auth_key *key; /* by number */
@@ -38,7 +38,7 @@ void keys_free(struct keys *);
 /* From the payload of MSG_CONF_KEY; -1 when it makes no sense, or errno. */
 int keys_add(struct keys *, const uint8_t *, size_t len);
 /* No key is added any more; from now on they can be looked up.  0 or -1. */
-int keys_complete(struct keys *, bool usable);
+int keys_complete(struct keys *, bool good);
 
 /* The key of an id, or NULL. */
 struct auth_key *keys_by_id(const struct keys *, const char *id, size_t len);

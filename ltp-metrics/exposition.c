@@ -182,10 +182,10 @@ expo_node(struct exposition *x, const struct snapshot *s, const char *version)
 	expo_add(x, "ltp_uptime_seconds ");
 	expo_seconds(x, s->stat.uptime_ms * 1000);
 	expo_add(x, "\n");
-	expo_family(x, "ltp_worker_count", "gauge",
+	expo_family(x, "ltp_workers_configured", "gauge",
 	    "Workers that the configuration asks for.");
-	expo_add(
-	    x, "ltp_worker_count %" PRIu32 "\n", s->stat.workers_configured);
+	expo_add(x, "ltp_workers_configured %" PRIu32 "\n",
+	    s->stat.workers_configured);
 }
 
 int

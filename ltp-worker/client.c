@@ -17,7 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "chan.h"
+#include "address.h"
+#include "handshake.h"
 #include "json.h"
 #include "limit.h"
 #include "session.h"
@@ -26,13 +27,12 @@
 #include "worker.h"
 
 /* After our last word, the peer has so long to close its side. */
-#define CLIENT_LINGER_MS        1000
-#define CLIENT_RETRY_AFTER_SECS 5
+#define CLIENT_LINGER_MS 1000
 
 static void client_input(struct client *, uint8_t *, size_t);
 static void client_event(int, short, void *);
 
-static uint64_t *
+uint64_t *
 client_counter(struct client *c, enum counter n)
 {
 	return &c->worker->count.now.n[n];
@@ -109,64 +109,6 @@ client_log_end(const struct client *c)
 	    c->close_reason == NULL ? "connection lost" : c->close_reason);
 }
 
-/* ---- what its address holds ---- */
-
-static void
-client_release_half_open(struct client *c)
-{
-	struct worker *w = c->worker;
-
-	if (c->ip_half_open)
-		shared_ip_give(
-		    w->shared, SHARED_HOLD_HALF_OPEN, w->slot, c->limit_key);
-	c->ip_half_open = false;
-}
-
-static void
-client_release_address(struct client *c)
-{
-	struct worker *w = c->worker;
-
-	client_release_half_open(c);
-	if (c->ip_conn)
-		shared_ip_give(
-		    w->shared, SHARED_HOLD_CONNS, w->slot, c->limit_key);
-	c->ip_conn = false;
-}
-
-/* False when the address has as many as it may; *held tells what to release. */
-static bool
-client_hold_one(
-    struct client *c, enum shared_hold hold, uint32_t cap, bool *held)
-{
-	struct worker *w = c->worker;
-	enum shared_held_result result;
-
-	if (cap == 0)
-		return true;
-	result = shared_ip_take(w->shared, hold, w->slot, c->limit_key, cap);
-	*held = result == SHARED_HELD;
-	return result != SHARED_REFUSED;
-}
-
-/*
- * From now on the connection counts for this address.  False when that has
- * too many of them.
- */
-static bool
-client_hold_address(struct client *c, const struct addr *addr)
-{
-	const struct msg_conf_worker *conf = &c->worker->settings->node;
-
-	client_release_address(c);
-	c->client_ip = *addr;
-	addr_limit_key(addr, c->limit_key);
-	return client_hold_one(c, SHARED_HOLD_CONNS,
-		   conf->max_connections_per_ip, &c->ip_conn) &&
-	       client_hold_one(c, SHARED_HOLD_HALF_OPEN,
-		   conf->max_half_open_per_ip, &c->ip_half_open);
-}
-
 /* ---- deadlines ---- */
 
 static void
@@ -203,7 +145,7 @@ client_greeted(struct client *c)
 	if (c->timed_on != TIMED_GREETING)
 		return;
 	client_untime(c);
-	client_release_half_open(c);
+	address_release_half_open(c);
 	c->seen = c->worker->now;
 	hist_observe(&c->worker->count.now.hist[HIST_HANDSHAKE],
 	    monotime_diff_us(c->worker->now, c->accepted));
@@ -211,68 +153,12 @@ client_greeted(struct client *c)
 
 /* ---- the beginning and the end ---- */
 
-/* Whatever auth will say is of no interest any more. */
-static void
+void
 client_forget_login(struct client *c)
 {
 	if (c->login != NULL)
 		login_cancel(c->worker, c->login);
 	c->login = NULL;
-}
-
-static enum counter
-client_status_counter(unsigned status)
-{
-	switch (status) {
-	case 401:
-		return COUNT_UPGRADE_401;
-	case 403:
-		return COUNT_UPGRADE_403;
-	case 405:
-		return COUNT_UPGRADE_405;
-	case 408:
-		return COUNT_UPGRADE_408;
-	case 426:
-		return COUNT_UPGRADE_426;
-	case 429:
-		return COUNT_UPGRADE_429;
-	case 431:
-		return COUNT_UPGRADE_431;
-	case 503:
-		return COUNT_UPGRADE_503;
-	default:
-		return COUNT_UPGRADE_400;
-	}
-}
-
-static void
-client_refuse(struct client *c, unsigned status, enum log_category category,
-    const char *body, const char *reason)
-{
-	char buf[UPGRADE_RESPONSE_MAX];
-	size_t n;
-
-	++*client_counter(c, client_status_counter(status));
-	c->close_code = status;
-	c->close_reason = reason;
-	client_warn(c, category, "upgrade refused", reason);
-	n = upgrade_print_refusal(buf, status, body, CLIENT_RETRY_AFTER_SECS);
-	if (output_put(&c->worker->output, buf, n) == -1)
-		c->broken = true;
-	upgrade_free(c->upgrade);
-	c->upgrade = NULL;
-	client_forget_login(c);
-	c->state = CLIENT_CLOSING;
-}
-
-/* Not the node's limit, but that of one address. */
-static void
-client_refuse_address(struct client *c)
-{
-	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
-	client_refuse(c, 429, CATEGORY_IP_RATE_LIMIT,
-	    "too many connections from this address",
-	    "too many connections from this address");
 }
 
 void
@@ -316,14 +202,14 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	    monotime_add_ms(
 		c->accepted, w->settings->node.handshake_timeout_ms));
 	if (w->draining)
-		client_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
 		    "shutting down");
 	else if (c->refused)
-		client_refuse(c, 503, CATEGORY_HANDSHAKE,
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE,
 		    "connection limit reached", "connection limit reached");
 	else if (!settings_is_proxy(w->settings, &c->peer) &&
-		 !client_hold_address(c, &c->peer))
-		client_refuse_address(c);
+		 !address_hold(c, &c->peer))
+		handshake_refuse_address(c);
 	if (c->state == CLIENT_CLOSING)
 		client_served(c);
 }
@@ -343,7 +229,7 @@ client_free(struct client *c)
 
 	client_log_end(c);
 	client_untime(c);
-	client_release_address(c);
+	address_release(c);
 	client_forget_login(c);
 	session_free(c);
 	upgrade_free(c->upgrade);
@@ -491,154 +377,9 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	if (output_put_frame(&c->worker->output, WS_OP_CLOSE, payload, n) == -1)
 		c->broken = true;
 	c->state = CLIENT_CLOSING;
+	session_end(c);
 	client_forget_login(c);
 	ws_clear(&c->ws);
-}
-
-/* ---- the upgrade ---- */
-
-void
-client_count_failure(struct client *c)
-{
-	struct worker *w = c->worker;
-
-	++*client_counter(c, COUNT_AUTH_FAILURES);
-	shared_ip_allow(
-	    w->shared, c->limit_key, &w->settings->failures, w->now);
-}
-
-static void
-client_unauthorized(struct client *c, const char *body)
-{
-	client_count_failure(c);
-	client_refuse(c, 401, CATEGORY_AUTH, body, body);
-}
-
-static void
-client_accept(struct client *c)
-{
-	char buf[UPGRADE_RESPONSE_MAX];
-	size_t n = upgrade_print_accept(c->upgrade, buf);
-
-	if (n == 0 || output_put(&c->worker->output, buf, n) == -1)
-		c->broken = true;
-	++*client_counter(c, COUNT_UPGRADE_101);
-	upgrade_free(c->upgrade);
-	c->upgrade = NULL;
-	c->state = CLIENT_OPEN;
-	client_log(c, LEVEL_DEBUG, "open", NULL);
-}
-
-/* The request is good; may this client come in? */
-static void
-client_check_credential(struct client *c)
-{
-	const struct settings *conf = c->worker->settings;
-	struct credential *cred;
-
-	if (!conf->node.auth) {
-		client_accept(c);
-		return;
-	}
-	if ((cred = calloc(1, sizeof(*cred))) == NULL) {
-		c->broken = true;
-		return;
-	}
-	upgrade_credential(c->upgrade, cred);
-	if (!shared_ip_would_allow(c->worker->shared, c->limit_key,
-		&conf->failures, c->worker->now)) {
-		client_refuse(c, 429, CATEGORY_AUTH, "too many failed sign-ins",
-		    "too many failed sign-ins");
-	} else if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {
-		client_accept(c);
-	} else {
-		/*
-		 * A missing or impossible key is asked about too, for a node
-		 * without usable keys answers everybody alike.
-		 */
-		if (cred->kind != CREDENTIAL_KEY)
-			cred->key_len = cred->id_len = 0;
-		c->state = CLIENT_SIGN_IN;
-		c->login = login_ask(c->worker, c, cred);
-		if (c->login == NULL)
-			c->broken = true;
-		else if (cred->kind == CREDENTIAL_NONE)
-			c->close_reason = "missing api key";
-	}
-	freezero(cred, sizeof(*cred));
-}
-
-static void
-client_check_request(struct client *c)
-{
-	const struct settings *conf = c->worker->settings;
-	const char *origin = upgrade_origin(c->upgrade);
-	struct addr ip;
-	bool missing;
-
-	if (settings_client_ip(conf, &c->peer,
-		upgrade_forwarded_for(c->upgrade), &ip, &missing) == -1) {
-		client_refuse(c, 400, CATEGORY_HANDSHAKE, "bad X-Forwarded-For",
-		    "bad X-Forwarded-For");
-		return;
-	}
-	if (missing)
-		client_warn(c, CATEGORY_HANDSHAKE, "trusted proxy",
-		    "no X-Forwarded-For");
-	if (settings_is_proxy(conf, &c->peer) && !client_hold_address(c, &ip)) {
-		client_refuse_address(c);
-		return;
-	}
-	if (origin != NULL && !settings_allows_origin(conf, origin)) {
-		client_refuse(c, 403, CATEGORY_ORIGIN, "origin not allowed",
-		    "origin_not_allowed");
-		return;
-	}
-	client_check_credential(c);
-}
-
-/* Returns how much of the input belonged to the request. */
-static size_t
-client_http(struct client *c, const uint8_t *data, size_t len)
-{
-	enum upgrade_state state;
-	size_t used = len;
-
-	if (c->upgrade == NULL && (c->upgrade = upgrade_new()) == NULL) {
-		c->broken = true;
-		return len;
-	}
-	state = upgrade_input(c->upgrade, data, len, &used);
-	if (state == UPGRADE_BAD)
-		client_refuse(c, upgrade_status(c->upgrade), CATEGORY_HANDSHAKE,
-		    upgrade_reason(c->upgrade), upgrade_reason(c->upgrade));
-	else if (state == UPGRADE_DONE)
-		client_check_request(c);
-	return used;
-}
-
-static void
-client_upgrade_answered(struct client *c, enum login_result result)
-{
-	const char *missing = c->close_reason;
-
-	c->close_reason = NULL;
-	switch (result) {
-	case LOGIN_GRANTED:
-		client_accept(c);
-		break;
-	case LOGIN_REFUSED:
-		client_unauthorized(
-		    c, missing == NULL ? "invalid api key" : missing);
-		break;
-	case LOGIN_UNAVAILABLE:
-		client_unauthorized(c, "authentication is not available");
-		break;
-	case LOGIN_GONE:
-		client_refuse(c, 503, CATEGORY_AUTH,
-		    "authentication is not available", "auth is away");
-		break;
-	}
 }
 
 /*
@@ -683,7 +424,7 @@ client_signed_in(
 	if (!c->broken) {
 		event_add(&c->readable, NULL);
 		if (upgrading) {
-			client_upgrade_answered(c, result);
+			handshake_signed_in(c, result);
 		} else {
 			c->state = CLIENT_OPEN;
 			session_signed_in(c, result);
@@ -835,7 +576,7 @@ client_input(struct client *c, uint8_t *data, size_t len)
 	size_t used;
 
 	if (c->state == CLIENT_HTTP && len > 0) {
-		used = client_http(c, data, len);
+		used = handshake_input(c, data, len);
 		data += used;
 		len -= used;
 	}
@@ -924,8 +665,8 @@ client_expired(struct client *c)
 	case CLIENT_SIGN_IN:
 		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_untime(c);
-		client_refuse(c, 408, CATEGORY_HANDSHAKE, "handshake timeout",
-		    "handshake timeout");
+		handshake_refuse(c, 408, CATEGORY_HANDSHAKE,
+		    "handshake timeout", "handshake timeout");
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
@@ -945,10 +686,8 @@ client_expired(struct client *c)
 void
 client_idle(struct client *c)
 {
-	if (c->session != NULL) {
+	if (c->session != NULL)
 		++*client_counter(c, COUNT_EXPIRED_TTL);
-		session_free(c);
-	}
 	client_log(c, LEVEL_DEBUG, "expired", "idle timeout");
 	client_close(c, WS_GOING_AWAY, "idle timeout");
 	client_served(c);
@@ -968,7 +707,7 @@ client_shutdown(struct client *c)
 	switch (c->state) {
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
-		client_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
 		    "shutting down");
 		break;
 	case CLIENT_CLOSING:

@@ -100,6 +100,10 @@ void client_new(struct worker *, int fd, const struct msg_conn *);
 /* Close at once and forget it. */
 void client_free(struct client *);
 uint64_t client_id(const struct client *);
+/* What is counted for the worker. */
+uint64_t *client_counter(struct client *, enum counter);
+/* Whatever auth will say is of no interest any more. */
+void client_forget_login(struct client *);
 
 /* Everything below ends with client_served(), which writes what was said. */
 void client_served(struct client *);
@@ -108,8 +112,6 @@ void client_served(struct client *);
 void client_reply(struct client *, const char *text, size_t len);
 /* Say goodbye with a close frame; reason is a static text. */
 void client_close(struct client *, uint16_t code, const char *reason);
-/* A sign-in failed; so many in a minute, and the address is refused. */
-void client_count_failure(struct client *);
 /* The first valid message has come: no handshake deadline any more. */
 void client_greeted(struct client *);
 /* Stop taking input until client_signed_in(). */

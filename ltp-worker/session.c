@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "frame.h"
+#include "handshake.h"
 #include "log.h"
 #include "shared.h"
 #include "upgrade.h"
@@ -38,12 +39,6 @@ static const enum counter type_counters[] = {
 	[FRAME_ORIENTATION] = COUNT_MSG_ORIENTATION,
 	[FRAME_ROUTE_REQUEST] = COUNT_MSG_ROUTE_REQUEST,
 };
-
-static uint64_t *
-session_counter(struct client *c, enum counter n)
-{
-	return &c->worker->count.now.n[n];
-}
 
 /* ---- replies ---- */
 
@@ -80,10 +75,10 @@ session_invalid(struct client *c, const char *message)
 {
 	struct worker *w = c->worker;
 
-	++*session_counter(c, COUNT_INVALID_JSON);
-	++*session_counter(c, COUNT_REJECT_INVALID_JSON);
+	++*client_counter(c, COUNT_INVALID_JSON);
+	++*client_counter(c, COUNT_REJECT_INVALID_JSON);
 	if (!monotime_reached(w->now, c->quiet_until)) {
-		++*session_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
+		++*client_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
 		count_suppress(&w->count, CATEGORY_INVALID_JSON);
 	} else {
 		c->quiet_until = monotime_add_ms(w->now, 1000);
@@ -96,7 +91,7 @@ session_invalid(struct client *c, const char *message)
 static void
 session_forbidden(struct client *c, const char *message)
 {
-	++*session_counter(c, COUNT_REJECT_FORBIDDEN);
+	++*client_counter(c, COUNT_REJECT_FORBIDDEN);
 	client_log(c, LEVEL_DEBUG, "message refused", message);
 	session_error(c, CODE_FORBIDDEN, message);
 }
@@ -104,8 +99,8 @@ session_forbidden(struct client *c, const char *message)
 static void
 session_unauthorized(struct client *c)
 {
-	client_count_failure(c);
-	++*session_counter(c, COUNT_REJECT_UNAUTHORIZED);
+	handshake_count_failure(c);
+	++*client_counter(c, COUNT_REJECT_UNAUTHORIZED);
 	client_warn(c, CATEGORY_AUTH, "sign-in refused", "unauthorized");
 	session_error(c, CODE_UNAUTHORIZED, "unauthorized");
 	client_close(c, WS_POLICY, "unauthorized");
@@ -116,7 +111,7 @@ session_unauthorized(struct client *c)
 static void
 session_full(struct client *c)
 {
-	++*session_counter(c, COUNT_CAPACITY_REJECTIONS);
+	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
 	client_warn(
 	    c, CATEGORY_HANDSHAKE, "no session", "session limit reached");
 	session_error(c, CODE_RATE_LIMIT, "session limit reached");
@@ -131,7 +126,7 @@ session_full(struct client *c)
 static void
 session_unlogged(struct client *c)
 {
-	++*session_counter(c, COUNT_CAPACITY_REJECTIONS);
+	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
 	client_warn(c, CATEGORY_HANDSHAKE, "message refused", JOURNAL_REFUSAL);
 	if (c->session == NULL)
 		session_error(c, CODE_RATE_LIMIT, JOURNAL_REFUSAL);
@@ -148,8 +143,11 @@ session_alloc(const struct str *client_id, const struct str *tag)
 	s = calloc(1, sizeof(*s) + client_id->len + tag->len);
 	if (s == NULL)
 		return NULL;
-	memcpy(s->text, client_id->p, client_id->len);
-	memcpy(s->text + client_id->len, tag->p, tag->len);
+	/* An absent one has no place either. */
+	if (client_id->len > 0)
+		memcpy(s->text, client_id->p, client_id->len);
+	if (tag->len > 0)
+		memcpy(s->text + client_id->len, tag->p, tag->len);
 	s->client_id.p = s->text;
 	s->client_id.len = client_id->len;
 	s->tag.p = s->text + client_id->len;
@@ -195,22 +193,29 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 }
 
 void
-session_free(struct client *c)
+session_end(struct client *c)
 {
-	free(c->hello);
-	c->hello = NULL;
-	if (c->session == NULL)
+	if (c->session == NULL || c->session->over)
 		return;
 	shared_give(c->worker->shared, SHARED_SESSIONS, c->worker->slot);
+	c->session->over = true;
+}
+
+void
+session_free(struct client *c)
+{
+	session_end(c);
 	free(c->session);
 	c->session = NULL;
+	free(c->hello);
+	c->hello = NULL;
 }
 
 /* Every valid message is counted and keeps the session alive. */
 static void
 session_touch(struct client *c, enum frame_type type)
 {
-	++*session_counter(c, type_counters[type]);
+	++*client_counter(c, type_counters[type]);
 	c->seen = c->worker->now;
 }
 
@@ -395,8 +400,8 @@ session_client_message(struct client *c, const struct frame *f)
 static void
 session_no_handshake(struct client *c, const char *message)
 {
-	++*session_counter(c, COUNT_INVALID_JSON);
-	++*session_counter(c, COUNT_REJECT_INVALID_JSON);
+	++*client_counter(c, COUNT_INVALID_JSON);
+	++*client_counter(c, COUNT_REJECT_INVALID_JSON);
 	client_warn(c, CATEGORY_INVALID_JSON, "handshake refused", message);
 	session_error(c, CODE_INVALID, message);
 	client_close(c, WS_POLICY, message);

@@ -21,6 +21,7 @@ struct client;
 struct session {
 	struct monotime made;
 	struct orientation orientation;
+	bool over; /* its place is given back; only its names are of use */
 	char session_id[UUID_TEXT_SIZE]; /* session dialect; else empty */
 	struct str client_id; /* both point into text */
 	struct str tag; /* session_tag or client_label */
@@ -33,6 +34,8 @@ void session_binary(struct client *);
 /* Auth has answered about a hello's credential. */
 void session_signed_in(struct client *, enum login_result);
 /* Ends the session, gives its place back.  None is fine. */
+void session_end(struct client *);
+/* Ends and forgets it. */
 void session_free(struct client *);
 
 #endif /* SESSION_H */

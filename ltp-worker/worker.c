@@ -243,6 +243,12 @@ worker_adopt(struct worker *w, struct msg *m)
 	}
 }
 
+static bool
+worker_has_session(const struct client *c)
+{
+	return c->session != NULL && !c->session->over;
+}
+
 /* One record; false when it does not fit any more. */
 static bool
 worker_put_session(
@@ -290,7 +296,7 @@ worker_list_sessions(struct worker *w, struct msg *m)
 	page.request = get.request;
 	wire_out_init(&out, buf, sizeof(buf));
 	TAILQ_FOREACH(c, &w->clients, all) {
-		if (c->id <= get.after || c->session == NULL)
+		if (c->id <= get.after || !worker_has_session(c))
 			continue;
 		if (page.count == WORKER_PAGE_MAX ||
 		    !worker_put_session(w, &out, c))
@@ -308,7 +314,7 @@ worker_is_session(const struct client *c, const char *id, size_t len)
 	char number[32];
 	int n;
 
-	if (c->session == NULL)
+	if (!worker_has_session(c))
 		return false;
 	n = snprintf(number, sizeof(number), "%llu", (unsigned long long)c->id);
 	if ((size_t)n == len && memcmp(number, id, len) == 0)

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "ask.h"
+#include "key.h"
+#include "keyedit.h"
 #include "ltpctl.h"
 #include "output_json.h"
 #include "ping.h"
@@ -29,6 +31,8 @@
 #define LTPCTL_MAX_INTERVAL 3600000 /* ms */
 #define LTPCTL_TEXT_MAX     (ASK_TEXT_MAX + 256)
 #define SYNOPSIS_MAX        80
+/* To replace a file and keep its owner. */
+#define KEY_PROMISES "stdio rpath wpath cpath fattr chown flock"
 
 static int reload_run(struct ltpctl *);
 static int log_run(struct ltpctl *);
@@ -66,6 +70,16 @@ static const struct verb verbs[] = {
 	    disconnect_run, 0, "close one session" },
 	{ { "stop", NULL }, "", "", 0, 0, "stdio unix", "stdio", stop_run, 0,
 	    "drain and end the node" },
+	{ { "key", "add" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
+	    key_edit_run, KEYEDIT_ADD, "make a key and add it to a file" },
+	{ { "key", "generate" }, "[-o file] id", "o", 1, 1, KEY_PROMISES,
+	    "stdio", key_generate_run, 0, "make a key" },
+	{ { "key", "list" }, "file", "", 1, 1, "stdio rpath", "stdio",
+	    key_list_run, 0, "ids and digests in a key file" },
+	{ { "key", "remove" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
+	    key_edit_run, KEYEDIT_REMOVE, "take an id out of a key file" },
+	{ { "key", "rotate" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
+	    key_edit_run, KEYEDIT_ROTATE, "make another key for an id" },
 	{ { "ping", NULL }, "[-c count] [-i ms] [--key-file file] [url]", "cik",
 	    0, 1, "stdio rpath unix inet dns", "stdio", ping_run, 0,
 	    "connect as a client and time the answers" },
@@ -243,7 +257,7 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 
 	opterr = 0;
 	while ((ch = getopt_long(
-		    argc, argv, ":c:i:jk:n:p:s:", longopts, NULL)) != -1) {
+		    argc, argv, ":c:i:jk:n:o:p:s:", longopts, NULL)) != -1) {
 		switch (ch) {
 		case 'c':
 		case 'n':
@@ -260,6 +274,9 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 			break;
 		case 'k':
 			ctl->key_file = optarg;
+			break;
+		case 'o':
+			ctl->key_output = optarg;
 			break;
 		case 'p':
 			ctl->public_key = optarg;

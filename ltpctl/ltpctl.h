@@ -25,6 +25,7 @@ struct ltpctl {
 	unsigned count; /* heartbeats, screens; 0: not given */
 	unsigned interval_ms; /* 0: not given */
 	const char *key_file; /* NULL: no key */
+	const char *key_output; /* where a key goes beside stdout, or NULL */
 	const char *public_key; /* in hex, or a file of them; NULL: none */
 	bool json;
 	char **args; /* what follows the words of the verb */
@@ -42,7 +43,7 @@ struct verb {
 	const char *setup; /* pledge(2) promises up to the connection */
 	const char *running; /* and from there on */
 	int (*run)(struct ltpctl *);
-	unsigned what; /* enum ctl_show, or 1 for verbose */
+	unsigned what; /* enum ctl_show, keyedit_op, or 1 for verbose */
 	const char *help;
 };
 

@@ -203,7 +203,11 @@ output_peer(char buf[OUTPUT_LINE_MAX], const struct msg_session *s)
 	char text[ADDR_TEXT_MAX];
 
 	memcpy(a.ip, s->ip, sizeof(a.ip));
-	strlcpy(buf, addr_print(&a, text), OUTPUT_LINE_MAX);
+	/* A proxy tells the address of its client, not the port. */
+	if (a.port == 0)
+		strlcpy(buf, addr_print_ip(&a, text), OUTPUT_LINE_MAX);
+	else
+		strlcpy(buf, addr_print(&a, text), OUTPUT_LINE_MAX);
 	return buf;
 }
 

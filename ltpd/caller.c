@@ -583,12 +583,36 @@ callers_init(struct callers *cs)
 	TAILQ_INIT(&cs->list);
 }
 
+/*
+ * Make room for one more: who has not even said hello goes first, then who
+ * asks for nothing, the longest connected of them.
+ */
+static bool
+callers_shed(struct callers *cs)
+{
+	struct caller *c, *idle = NULL;
+
+	TAILQ_FOREACH(c, &cs->list, entry) {
+		if (!c->greeted) {
+			idle = c;
+			break;
+		}
+		if (idle == NULL && c->request == 0 && c->list == LIST_NONE)
+			idle = c;
+	}
+	if (idle == NULL)
+		return false;
+	caller_free(idle);
+	return true;
+}
+
 int
 caller_new(struct callers *cs, int fd, uid_t uid)
 {
 	struct caller *c;
 
-	if (cs->count == CALLERS_MAX || (c = calloc(1, sizeof(*c))) == NULL) {
+	if ((cs->count == CALLERS_MAX && !callers_shed(cs)) ||
+	    (c = calloc(1, sizeof(*c))) == NULL) {
 		log_warnx("control: too many clients");
 		close(fd);
 		return -1;

@@ -278,6 +278,20 @@ is_text(const char *p, size_t len)
 	return is;
 }
 
+static int
+check_id(const struct source *src, const char *id, size_t len)
+{
+	if (len == 0)
+		return source_error(src, "an id is empty");
+	if (len > LTP_ID_MAX)
+		return source_error(
+		    src, "an id is longer than %d bytes", LTP_ID_MAX);
+	if (!is_text(id, len))
+		return source_error(src, "an id is not UTF-8 or holds control "
+					 "characters");
+	return 0;
+}
+
 /* Check and add; neither text ends with a NUL.  0, or -1 with the error. */
 static int
 keyset_add_key(struct keyset *set, const struct source *src, const char *id,
@@ -286,14 +300,8 @@ keyset_add_key(struct keyset *set, const struct source *src, const char *id,
 	struct shown_id shown;
 	struct key *k;
 
-	if (idlen == 0)
-		return source_error(src, "an id is empty");
-	if (idlen > LTP_ID_MAX)
-		return source_error(
-		    src, "an id is longer than %d bytes", LTP_ID_MAX);
-	if (!is_text(id, idlen))
-		return source_error(src, "an id is not UTF-8 or holds control "
-					 "characters");
+	if (check_id(src, id, idlen) == -1)
+		return -1;
 	k = keyset_add(set, id, idlen);
 	if (k == NULL)
 		return source_error(src, "%s", strerror(errno));
@@ -314,6 +322,14 @@ keyset_add_key(struct keyset *set, const struct source *src, const char *id,
 	k->source = src->source;
 	k->loaded = time(NULL);
 	return 0;
+}
+
+int
+keyfile_check_id(const char *id, char error[KEYFILE_ERROR_MAX])
+{
+	const struct source src = { KEY_SOURCE_NONE, NULL, error };
+
+	return check_id(&src, id, strlen(id));
 }
 
 /* ---- "id:key,id2:key2" ---- */
@@ -371,7 +387,7 @@ fail:
 
 /* conf_json() takes care that its copies of the keys are wiped. */
 static int
-keyfile_parse(
+keyset_add_json(
     struct keyset *set, const struct source *src, const char *text, size_t len)
 {
 	struct conf_json_error why;
@@ -403,6 +419,25 @@ keyfile_parse(
 }
 
 struct keyset *
+keyfile_parse(const char *path, const char *text, size_t len,
+    char error[KEYFILE_ERROR_MAX])
+{
+	const struct source src = { KEY_SOURCE_FILE, path, error };
+	struct keyset *set;
+
+	set = keyset_new();
+	if (set == NULL) {
+		source_error(&src, "%s", strerror(errno));
+		return NULL;
+	}
+	if (keyset_add_json(set, &src, text, len) == -1) {
+		keyset_free(set);
+		return NULL;
+	}
+	return set;
+}
+
+struct keyset *
 keyfile_load(const char *path, char error[KEYFILE_ERROR_MAX])
 {
 	const struct source src = { KEY_SOURCE_FILE, path, error };
@@ -416,13 +451,7 @@ keyfile_load(const char *path, char error[KEYFILE_ERROR_MAX])
 		source_error(&src, "%s", why);
 		return NULL;
 	}
-	set = keyset_new();
-	if (set == NULL)
-		source_error(&src, "%s", strerror(errno));
-	else if (keyfile_parse(set, &src, text, len) == -1) {
-		keyset_free(set);
-		set = NULL;
-	}
+	set = keyfile_parse(path, text, len, error);
 	freezero(text, len);
 	return set;
 }

@@ -56,6 +56,12 @@ keyset_parse(const char *text, enum key_source, char error[KEYFILE_ERROR_MAX]);
  */
 struct keyset *keyfile_load(const char *path, char error[KEYFILE_ERROR_MAX]);
 
+/* The same of its text, path is for errors. */
+struct keyset *keyfile_parse(const char *path, const char *text, size_t len,
+    char error[KEYFILE_ERROR_MAX]);
+/* Whether a file may have that id.  0, or -1 with a text in error. */
+int keyfile_check_id(const char *id, char error[KEYFILE_ERROR_MAX]);
+
 /*
  * Both sets in one, the file's key wins on a duplicate id; two ids with one
  * key are an error.  Either may be NULL.  NULL with a text in error.

@@ -86,6 +86,9 @@ keywatch_failed(struct keywatch *kw, const char *error)
 		keywatch_look_later(kw);
 		return;
 	}
+	/* An event brought us here before the time. */
+	if (evtimer_pending(kw->again, NULL))
+		return;
 	kw->failed_once = false;
 	p->counters.n[COUNT_KEYS_RELOAD_FAILURE]++;
 	if (strcmp(kw->error, error) == 0)

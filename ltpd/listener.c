@@ -27,6 +27,8 @@
 #define LISTENER_BATCH 64
 /* Out of descriptors: how long to wait before trying again. */
 #define LISTENER_PAUSE_MS 250
+/* A line about that, once in this time. */
+#define LISTENER_QUIET_MS 1000
 /* Over the cap so many sockets at a time are still refused with an answer. */
 #define LISTENER_REFUSALS 64
 
@@ -36,6 +38,7 @@ struct listener_socket {
 	int fd;
 	struct event *readable;
 	char text[ADDR_TEXT_MAX + 16];
+	bool exposed; /* an override let it off loopback */
 };
 
 /* Connections on their way to one worker. */
@@ -52,6 +55,7 @@ struct listener {
 	struct listener_socket metrics;
 	struct event *pause; /* NULL before listener_start() */
 	bool paused;
+	struct monotime quiet_until; /* no line about a pause */
 	struct handover *handover; /* one per worker */
 };
 
@@ -119,8 +123,7 @@ listener_describe(struct listener_socket *s, const char *what, bool exposed,
 			    "listen %s: not a loopback address", text);
 			return -1;
 		}
-		log_warnx(
-		    "ltpd: %s is plaintext and open to the network", s->text);
+		s->exposed = true;
 	}
 	return 0;
 }
@@ -367,6 +370,20 @@ listener_hand_over(struct listener_socket *s, struct child *c, int fd,
 		listener_flush(l, c);
 }
 
+/* Out of descriptors here, or no worker that could take one more. */
+static void
+listener_out_of_room(struct listener *l, const char *why)
+{
+	struct monotime now = monotime_now();
+
+	l->parent->counters.n[COUNT_ACCEPT_PAUSES]++;
+	if (monotime_reached(now, l->quiet_until)) {
+		log_warnx("ltpd: accept pauses: %s", why);
+		l->quiet_until = monotime_add_ms(now, LISTENER_QUIET_MS);
+	}
+	listener_pause(l, LISTENER_PAUSE_MS);
+}
+
 static void
 listener_accept_failed(struct listener *l)
 {
@@ -375,9 +392,7 @@ listener_accept_failed(struct listener *l)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		l->parent->counters.n[COUNT_ACCEPT_PAUSES]++;
-		log_warn("ltpd: accept pauses");
-		listener_pause(l, LISTENER_PAUSE_MS);
+		listener_out_of_room(l, strerror(errno));
 		break;
 	default:
 		/* Nothing left, or a client that has gone already. */
@@ -400,7 +415,7 @@ listener_readable(int fd, short what, void *arg)
 	for (i = 0; i < LISTENER_BATCH; i++) {
 		if ((c = pool_choose(pool)) == NULL) {
 			/* The backlog keeps them until a worker is there. */
-			listener_pause(l, LISTENER_PAUSE_MS);
+			listener_out_of_room(l, "no worker has room");
 			break;
 		}
 		len = sizeof(ss);
@@ -418,11 +433,23 @@ listener_readable(int fd, short what, void *arg)
 	}
 }
 
+/* Every override is said at every start. */
+static void
+listener_warn_exposed(const struct listener_socket *s)
+{
+	if (s->exposed)
+		log_warnx(
+		    "ltpd: %s is plaintext and open to the network", s->text);
+}
+
 int
 listener_start(struct listener *l, struct parent *p)
 {
 	size_t i;
 
+	for (i = 0; i < l->count; i++)
+		listener_warn_exposed(&l->ltp[i]);
+	listener_warn_exposed(&l->metrics);
 	l->parent = p;
 	l->handover = calloc(p->pool->nworkers, sizeof(*l->handover));
 	l->pause = evtimer_new(p->base, listener_pause_over, l);

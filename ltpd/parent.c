@@ -197,14 +197,14 @@ parent_up(struct parent *p)
 	size_t i;
 
 	p->ready = true;
-	for (i = 0; (text = listener_text(p->listener, i)) != NULL; i++)
-		log_info("ltpd: listening on %s", text);
-	log_info("ltpd: ready node_id=%s workers=%zu pid=%ld", p->conf->id,
-	    p->pool->nworkers, (long)getpid());
 	if (listener_start(p->listener, p) == -1) {
 		parent_fail(p, "listeners: %s", strerror(errno));
 		return;
 	}
+	for (i = 0; (text = listener_text(p->listener, i)) != NULL; i++)
+		log_info("ltpd: listening on %s", text);
+	log_info("ltpd: ready node_id=%s workers=%zu pid=%ld", p->conf->id,
+	    p->pool->nworkers, (long)getpid());
 	counters_publish(p);
 	notify_send("READY=1\nMAINPID=%ld", (long)getpid());
 	parent_detach(p);

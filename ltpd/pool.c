@@ -32,6 +32,9 @@
 /* A child that lived this long has a clean record. */
 #define POOL_FORGIVEN_MS 60000
 
+/* Descriptors of a worker that are no clients, and some to spare. */
+#define POOL_RESERVE 32
+
 static int pool_spawn(struct child *);
 static void pool_respawn_later(struct child *);
 
@@ -49,6 +52,17 @@ pool_child_init(
 		c->proc[i] = -1;
 }
 
+/* Connections that a worker's descriptor limit, which is ours, allows. */
+static uint32_t
+pool_room(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur > UINT32_MAX)
+		return UINT32_MAX;
+	return rl.rlim_cur > POOL_RESERVE ? rl.rlim_cur - POOL_RESERVE : 1;
+}
+
 struct pool *
 pool_new(struct parent *p)
 {
@@ -60,6 +74,7 @@ pool_new(struct parent *p)
 	if ((pool = calloc(1, sizeof(*pool))) == NULL)
 		return NULL;
 	pool->nworkers = p->conf->workers;
+	pool->room = pool_room();
 	pool->count = pool->nworkers + 1 + (auth ? 1 : 0) + (audit ? 1 : 0);
 	pool->child = calloc(pool->count, sizeof(*pool->child));
 	if (pool->child == NULL) {
@@ -381,11 +396,24 @@ pool_workers_ready(const struct pool *pool)
 	return n;
 }
 
+/*
+ * What a worker holds, each of it a descriptor; more than its limit allows
+ * would arrive without one.
+ */
+static uint32_t
+pool_load(const struct child *c)
+{
+	const struct shared *shared = c->parent->shared;
+
+	return shared_held(shared, SHARED_CONNS, c->slot) +
+	       shared_held(shared, SHARED_REFUSALS, c->slot);
+}
+
 struct child *
 pool_choose(const struct pool *pool)
 {
 	struct child *c, *best = NULL;
-	uint32_t load, least = UINT32_MAX;
+	uint32_t load, least = pool->room;
 	size_t i;
 
 	for (i = 0; i < pool->nworkers; i++) {
@@ -393,8 +421,8 @@ pool_choose(const struct pool *pool)
 		if (c->state != CHILD_READY ||
 		    chan_queued(c->ch) > CHAN_LOW_WATER)
 			continue;
-		load = shared_held(c->parent->shared, SHARED_CONNS, c->slot);
-		if (best == NULL || load < least) {
+		load = pool_load(c);
+		if (load < least) {
 			best = c;
 			least = load;
 		}

@@ -43,6 +43,7 @@ struct pool {
 	struct child *child; /* workers first, by slot */
 	size_t count;
 	size_t nworkers;
+	uint32_t room; /* connections that one worker can hold */
 	struct child *auth; /* NULL: not configured */
 	struct child *audit; /* the same */
 	struct child *metrics;
@@ -64,7 +65,7 @@ void pool_kill(struct child *, const char *why);
 /* All children that should run are ready. */
 bool pool_is_ready(const struct pool *);
 size_t pool_workers_ready(const struct pool *);
-/* The ready worker with the fewest connections, or NULL. */
+/* The ready worker with the fewest connections that has room, or NULL. */
 struct child *pool_choose(const struct pool *);
 /* Both are ready: give each an end of a new channel. */
 void pool_introduce(struct child *worker, struct child *sibling);

@@ -134,7 +134,7 @@ reload_send_all(struct child *c, const struct conf *conf,
 	memset(&end, 0, sizeof(end));
 	end.generation = generation;
 	end.records = records;
-	end.keys_usable = keys != NULL && keys->count > 0;
+	end.keys_good = keys != NULL;
 	return chan_send(c->ch, MSG_CONF_END, &end, sizeof(end), NULL, 0);
 }
 

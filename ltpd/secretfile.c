@@ -36,14 +36,13 @@ secret_error(char *why, const char *fmt, ...)
 }
 
 static bool
-is_trusted(const struct stat *st)
+is_trusted(const struct stat *st, uid_t us)
 {
-	return st->st_uid == 0 || st->st_uid == geteuid();
+	return st->st_uid == 0 || st->st_uid == us;
 }
 
-/* The open file itself.  0, or -1 with the error set. */
-static int
-check_file(int fd, size_t max, char *why)
+int
+secretfile_check(int fd, size_t max, uid_t us, char why[SECRETFILE_ERROR_MAX])
 {
 	struct stat st;
 
@@ -53,7 +52,7 @@ check_file(int fd, size_t max, char *why)
 		return secret_error(why, "not a regular file");
 	if (st.st_size > (off_t)max)
 		return secret_error(why, "larger than %zu bytes", max);
-	if (!is_trusted(&st))
+	if (!is_trusted(&st, us))
 		return secret_error(why,
 		    "belongs to uid %lu, must be root's or ours",
 		    (unsigned long)st.st_uid);
@@ -71,12 +70,14 @@ struct walk {
 	char done[PATH_MAX]; /* no links in it; empty: the root */
 	char todo[PATH_MAX];
 	unsigned links;
+	uid_t us; /* trusted beside root */
 };
 
 static int
-walk_check_directory(char *why, const char *path, const struct stat *st)
+walk_check_directory(
+    const struct walk *w, char *why, const char *path, const struct stat *st)
 {
-	if (!is_trusted(st))
+	if (!is_trusted(st, w->us))
 		return secret_error(why,
 		    "directory %s belongs to uid %lu, must be root's or ours",
 		    path, (unsigned long)st->st_uid);
@@ -140,19 +141,29 @@ walk_follow(struct walk *w)
 	return 0;
 }
 
+/* Nothing but slashes is left to go. */
+static bool
+walk_ends(const struct walk *w)
+{
+	return w->todo[strspn(w->todo, "/")] == '\0';
+}
+
 /* What done is: a directory, a link or the file.  0 or -1. */
 static int
 walk_look(struct walk *w, char *why)
 {
 	struct stat st;
 
-	if (lstat(w->done, &st) == -1)
+	if (lstat(w->done, &st) == -1) {
+		if (errno == ENOENT && walk_ends(w))
+			return 0;
 		return secret_error(why, "%s: %s", w->done, strerror(errno));
+	}
 	if (S_ISDIR(st.st_mode))
-		return walk_check_directory(why, w->done, &st);
+		return walk_check_directory(w, why, w->done, &st);
 	if (!S_ISLNK(st.st_mode))
 		return 0;
-	if (!is_trusted(&st))
+	if (!is_trusted(&st, w->us))
 		return secret_error(why,
 		    "link %s belongs to uid %lu, must be root's or ours",
 		    w->done, (unsigned long)st.st_uid);
@@ -161,11 +172,11 @@ walk_look(struct walk *w, char *why)
 	return 0;
 }
 
-/* Every directory and link on the way.  0, or -1 with the error set. */
-static int
-check_way(const char *path, char *why)
+int
+secretfile_way(const char *path, uid_t us, char real[PATH_MAX],
+    char why[SECRETFILE_ERROR_MAX])
 {
-	struct walk w = { .links = 0 };
+	struct walk w = { .us = us };
 	struct stat st;
 	int r;
 
@@ -173,7 +184,7 @@ check_way(const char *path, char *why)
 		return secret_error(why, "not an absolute path");
 	if (lstat("/", &st) == -1)
 		return secret_error(why, "/: %s", strerror(errno));
-	if (walk_check_directory(why, "/", &st) == -1)
+	if (walk_check_directory(&w, why, "/", &st) == -1)
 		return -1;
 	if (strlcpy(w.todo, path, sizeof(w.todo)) >= sizeof(w.todo))
 		return secret_error(why, "%s", strerror(ENAMETOOLONG));
@@ -183,6 +194,7 @@ check_way(const char *path, char *why)
 	}
 	if (r == -1)
 		return secret_error(why, "%s: %s", w.done, strerror(errno));
+	strlcpy(real, w.done[0] == '\0' ? "/" : w.done, PATH_MAX);
 	return 0;
 }
 
@@ -206,35 +218,49 @@ read_all(int fd, char *buf, size_t size)
 }
 
 char *
-secretfile_read(
-    const char *path, size_t max, size_t *len, char why[SECRETFILE_ERROR_MAX])
+secretfile_take(int fd, size_t max, size_t *len, char why[SECRETFILE_ERROR_MAX])
 {
-	char *text = NULL;
 	ssize_t n = -1;
-	int fd;
+	char *text;
 
-	/* A FIFO must not keep the caller waiting. */
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd == -1) {
-		secret_error(why, "%s", strerror(errno));
-		return NULL;
-	}
-	if (check_file(fd, max, why) == -1 || check_way(path, why) == -1)
-		goto out;
 	/* A byte more tells that it has grown too long. */
 	text = calloc(1, max + 1);
-	n = text == NULL ? -1 : read_all(fd, text, max + 1);
+	if (text != NULL)
+		n = read_all(fd, text, max + 1);
 	if (n == -1)
 		secret_error(why, "%s", strerror(errno));
 	else if ((size_t)n > max)
 		n = secret_error(why, "larger than %zu bytes", max);
-	else
-		*len = (size_t)n;
-out:
-	close(fd);
 	if (n == -1) {
 		freezero(text, max + 1);
 		return NULL;
 	}
+	*len = (size_t)n;
+	return text;
+}
+
+int
+secretfile_open(const char *path)
+{
+	/* A FIFO must not keep the caller waiting. */
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+char *
+secretfile_read(
+    const char *path, size_t max, size_t *len, char why[SECRETFILE_ERROR_MAX])
+{
+	char real[PATH_MAX], *text = NULL;
+	int fd;
+
+	fd = secretfile_open(path);
+	if (fd == -1) {
+		secret_error(why, "%s", strerror(errno));
+		return NULL;
+	}
+	if (secretfile_check(fd, max, geteuid(), why) == 0 &&
+	    secretfile_way(path, geteuid(), real, why) == 0)
+		text = secretfile_take(fd, max, len, why);
+	close(fd);
 	return text;
 }

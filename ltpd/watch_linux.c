@@ -8,7 +8,9 @@
 #include <event2/event.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define WATCH_DIRS_MAX 64
@@ -29,17 +31,39 @@ struct watch {
 	size_t count;
 };
 
+/*
+ * Whether anything happened.  A watch that was given up says so by an event,
+ * too, and watch_path() gives up all: to look for that would never end.
+ */
+static bool
+watch_has_news(const char *buf, size_t len)
+{
+	struct inotify_event ev;
+	size_t at;
+
+	for (at = 0; at + sizeof(ev) <= len; at += sizeof(ev) + ev.len) {
+		memcpy(&ev, buf + at, sizeof(ev));
+		if (!(ev.mask & IN_IGNORED))
+			return true;
+	}
+	return false;
+}
+
 static void
 watch_readable(int fd, short what, void *arg)
 {
 	struct timeval tv = { .tv_usec = WATCH_SETTLE_MS * 1000 };
 	struct watch *w = arg;
+	bool news = false;
 	char buf[4096];
+	ssize_t n;
 
 	(void)what;
-	while (read(fd, buf, sizeof(buf)) > 0)
-		continue;
-	if (!evtimer_pending(w->settled, NULL))
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		if (watch_has_news(buf, (size_t)n))
+			news = true;
+	}
+	if (news && !evtimer_pending(w->settled, NULL))
 		evtimer_add(w->settled, &tv);
 }
 

@@ -468,7 +468,8 @@ class Node:
     def launch(self):
         self.ending = False
         # A group of its own, so that nobody of it can be overlooked.
-        with open(self.log_path, "wb") as log:
+        self.log_path.write_bytes(b"")
+        with open(self.log_path, "ab") as log:
             self.proc = subprocess.Popen(
                 self.stage.command("ltpd/ltpd", "-d", "-f", str(self.conf)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,

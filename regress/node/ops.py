@@ -10,10 +10,10 @@ import ctypes
 import http.client
 import json
 import os
-import pwd
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,8 +21,7 @@ import threading
 import time
 
 import node as harness
-from node import (NOBODY, SAMPLE, TIMEOUT, Node, compact, free_ports,
-                  wait_for)
+from node import SAMPLE, TIMEOUT, Node, free_ports, wait_for
 
 ROOT = os.getuid() == 0
 # Somebody who is neither root nor the user of the node.
@@ -319,9 +318,13 @@ def ctl_as(node, uid, gid, *args, groups="--clear-groups"):
 # ---- the control socket ----
 
 def operator(node):
+    """A connection to the control socket that has said nothing yet."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.settimeout(TIMEOUT)
+    # A connect that does not block would fail while the backlog is full.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                    struct.pack("ll", int(TIMEOUT), 0))
     sock.connect(str(node.control))
+    sock.settimeout(TIMEOUT)
     return sock
 
 

@@ -400,6 +400,7 @@ def test_who_does_not_read_can_leave(lab):
     with lab.node() as node:
         w = node.connect(rcvbuf=4096)
         stuff(w, text(BEAT) * 1000, 128 << 20)
+        node.metrics_are(ltp_ws_connections_current=1, ltp_sessions_total=1)
         w.reset()
         node.metrics_are(ltp_ws_connections_current=0, ltp_sessions_total=0)
 

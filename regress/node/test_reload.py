@@ -415,8 +415,9 @@ def test_changed_keys_hold_after_a_reload(lab):
         ctl_reload(node)
         assert ops.status_for(node, BOB) == REFUSED
         beat(enter(node, "bob", ALICE), 1, "bob")
-        node.metrics_are(auth_keys_active=1, auth_keys_reload_success_total=2,
-                         auth_failures_total=2)
+        node.metrics_are(auth_keys_active=1, auth_failures_total=2)
+        # Whoever watches the file may have taken it before.
+        assert node.metrics()["auth_keys_reload_success_total"] >= 2
 
 
 def test_changed_keys_hold_after_hup(lab):
@@ -480,7 +481,8 @@ def test_a_broken_key_file(lab, policy, content, mode, said):
         beat(enter(node, "carol", CAROL), 1, "carol")
         assert ops.status_for(node, ALICE) == REFUSED
         beat(bob, 2, "bob")
-        wait_for(lambda: node.metrics()["auth_keys_reload_failure_total"] >= 1,
+        # Whoever watches the file may have seen it first, too.
+        wait_for(lambda: node.metrics()["auth_keys_reload_failure_total"] > 0,
                  "the failure is counted")
         node.metrics_are(auth_keys_active=2)
 

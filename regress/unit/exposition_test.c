@@ -520,7 +520,7 @@ the_most_processes_are_in_the_format(void **state)
 static const char *const families[] = {
 	"ltp_build_info gauge",
 	"ltp_uptime_seconds gauge",
-	"ltp_worker_count gauge",
+	"ltp_workers_configured gauge",
 	"ltp_ws_connections_current gauge",
 	"ltp_sessions_total gauge",
 	"auth_keys_active gauge",
@@ -603,10 +603,10 @@ the_node_is_printed_as_expected(void **state)
 	    "# HELP ltp_uptime_seconds Time since the node was started.\n"
 	    "# TYPE ltp_uptime_seconds gauge\n"
 	    "ltp_uptime_seconds 65.5\n");
-	assert_piece(text, "ltp_worker_count",
-	    "# HELP ltp_worker_count Workers that the configuration asks for.\n"
-	    "# TYPE ltp_worker_count gauge\n"
-	    "ltp_worker_count 2\n");
+	assert_piece(text, "ltp_workers_configured",
+	    "# HELP ltp_workers_configured Workers that the configuration asks for.\n"
+	    "# TYPE ltp_workers_configured gauge\n"
+	    "ltp_workers_configured 2\n");
 	free(text);
 	free(s);
 }

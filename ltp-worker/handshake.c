@@ -1,0 +1,214 @@
+/*
+ * The handshake.
+ */
+#include "handshake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "client.h"
+#include "shared.h"
+#include "upgrade.h"
+#include "worker.h"
+
+#define HANDSHAKE_RETRY_AFTER_SECS 5
+
+static enum counter
+handshake_status_counter(unsigned status)
+{
+	switch (status) {
+	case 401:
+		return COUNT_UPGRADE_401;
+	case 403:
+		return COUNT_UPGRADE_403;
+	case 405:
+		return COUNT_UPGRADE_405;
+	case 408:
+		return COUNT_UPGRADE_408;
+	case 426:
+		return COUNT_UPGRADE_426;
+	case 429:
+		return COUNT_UPGRADE_429;
+	case 431:
+		return COUNT_UPGRADE_431;
+	case 503:
+		return COUNT_UPGRADE_503;
+	default:
+		return COUNT_UPGRADE_400;
+	}
+}
+
+void
+handshake_refuse(struct client *c, unsigned status, enum log_category category,
+    const char *body, const char *reason)
+{
+	char buf[UPGRADE_RESPONSE_MAX];
+	size_t n;
+
+	++*client_counter(c, handshake_status_counter(status));
+	c->close_code = status;
+	c->close_reason = reason;
+	client_warn(c, category, "upgrade refused", reason);
+	n = upgrade_print_refusal(
+	    buf, status, body, HANDSHAKE_RETRY_AFTER_SECS);
+	if (output_put(&c->worker->output, buf, n) == -1)
+		c->broken = true;
+	upgrade_free(c->upgrade);
+	c->upgrade = NULL;
+	client_forget_login(c);
+	c->state = CLIENT_CLOSING;
+}
+
+void
+handshake_refuse_address(struct client *c)
+{
+	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+	handshake_refuse(c, 429, CATEGORY_IP_RATE_LIMIT,
+	    "too many connections from this address",
+	    "too many connections from this address");
+}
+
+void
+handshake_count_failure(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	++*client_counter(c, COUNT_AUTH_FAILURES);
+	shared_ip_allow(
+	    w->shared, c->limit_key, &w->settings->failures, w->now);
+}
+
+static void
+handshake_unauthorized(struct client *c, const char *body)
+{
+	handshake_count_failure(c);
+	handshake_refuse(c, 401, CATEGORY_AUTH, body, body);
+}
+
+static void
+handshake_accept(struct client *c)
+{
+	char buf[UPGRADE_RESPONSE_MAX];
+	size_t n = upgrade_print_accept(c->upgrade, buf);
+
+	if (n == 0 || output_put(&c->worker->output, buf, n) == -1)
+		c->broken = true;
+	++*client_counter(c, COUNT_UPGRADE_101);
+	upgrade_free(c->upgrade);
+	c->upgrade = NULL;
+	c->state = CLIENT_OPEN;
+	client_log(c, LEVEL_DEBUG, "open", NULL);
+}
+
+/* The request is good; may this client come in? */
+static void
+handshake_check_credential(struct client *c)
+{
+	const struct settings *conf = c->worker->settings;
+	struct credential *cred;
+
+	if (!conf->node.auth) {
+		handshake_accept(c);
+		return;
+	}
+	if ((cred = calloc(1, sizeof(*cred))) == NULL) {
+		c->broken = true;
+		return;
+	}
+	upgrade_credential(c->upgrade, cred);
+	if (!shared_ip_would_allow(c->worker->shared, c->limit_key,
+		&conf->failures, c->worker->now)) {
+		handshake_refuse(c, 429, CATEGORY_AUTH,
+		    "too many failed sign-ins", "too many failed sign-ins");
+	} else if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {
+		handshake_accept(c);
+	} else {
+		/*
+		 * A missing or impossible key is asked about too, for a node
+		 * without usable keys answers everybody alike.
+		 */
+		if (cred->kind != CREDENTIAL_KEY)
+			cred->key_len = cred->id_len = 0;
+		c->state = CLIENT_SIGN_IN;
+		c->login = login_ask(c->worker, c, cred);
+		if (c->login == NULL)
+			c->broken = true;
+		else if (cred->kind == CREDENTIAL_NONE)
+			c->close_reason = "missing api key";
+	}
+	freezero(cred, sizeof(*cred));
+}
+
+static void
+handshake_check_request(struct client *c)
+{
+	const struct settings *conf = c->worker->settings;
+	const char *origin = upgrade_origin(c->upgrade);
+	struct addr ip;
+	bool missing;
+
+	if (settings_client_ip(conf, &c->peer,
+		upgrade_forwarded_for(c->upgrade), &ip, &missing) == -1) {
+		handshake_refuse(c, 400, CATEGORY_HANDSHAKE,
+		    "bad X-Forwarded-For", "bad X-Forwarded-For");
+		return;
+	}
+	if (missing)
+		client_warn(c, CATEGORY_HANDSHAKE, "trusted proxy",
+		    "no X-Forwarded-For");
+	if (settings_is_proxy(conf, &c->peer) && !address_hold(c, &ip)) {
+		handshake_refuse_address(c);
+		return;
+	}
+	if (origin != NULL && !settings_allows_origin(conf, origin)) {
+		handshake_refuse(c, 403, CATEGORY_ORIGIN, "origin not allowed",
+		    "origin_not_allowed");
+		return;
+	}
+	handshake_check_credential(c);
+}
+
+size_t
+handshake_input(struct client *c, const uint8_t *data, size_t len)
+{
+	enum upgrade_state state;
+	size_t used = len;
+
+	if (c->upgrade == NULL && (c->upgrade = upgrade_new()) == NULL) {
+		c->broken = true;
+		return len;
+	}
+	state = upgrade_input(c->upgrade, data, len, &used);
+	if (state == UPGRADE_BAD)
+		handshake_refuse(c, upgrade_status(c->upgrade),
+		    CATEGORY_HANDSHAKE, upgrade_reason(c->upgrade),
+		    upgrade_reason(c->upgrade));
+	else if (state == UPGRADE_DONE)
+		handshake_check_request(c);
+	return used;
+}
+
+void
+handshake_signed_in(struct client *c, enum login_result result)
+{
+	const char *missing = c->close_reason;
+
+	c->close_reason = NULL;
+	switch (result) {
+	case LOGIN_GRANTED:
+		handshake_accept(c);
+		break;
+	case LOGIN_REFUSED:
+		handshake_unauthorized(
+		    c, missing == NULL ? "invalid api key" : missing);
+		break;
+	case LOGIN_UNAVAILABLE:
+		handshake_unauthorized(c, "authentication is not available");
+		break;
+	case LOGIN_GONE:
+		handshake_refuse(c, 503, CATEGORY_AUTH,
+		    "authentication is not available", "auth is away");
+		break;
+	}
+}
