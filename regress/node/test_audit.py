@@ -440,7 +440,9 @@ def test_an_ordered_stop_loses_no_line(lab):
         verify(lines_of(node.audit))
 
 
-@pytest.mark.parametrize("torn", ['{"i":4,"timesta', '{"i":4}', "\0" * 5000])
+@pytest.mark.parametrize(
+    "torn", ['{"i":4,"timesta', '{"i":4}', "\0" * 5000],
+    ids=["half", "no newline", "zeros"])
 def test_a_torn_last_line_is_cut_off(lab, torn):
     with audited(lab) as node:
         w = node.connect()
@@ -892,7 +894,8 @@ def test_every_byte_of_a_line_counts(node, sample, tmp_path):
      "1: frame is no JSON"),
     (lambda lines: [b"x" * 100000], "1: not a line of an audit log"),
     (lambda lines: [b"\0" * 100000], "1: not a line of an audit log"),
-])
+], ids=["left out", "repeated", "swapped", "torn", "number", "blank", "text",
+        "zeros"])
 def test_verify_says_what_is_wrong(node, sample, tmp_path, change, why):
     data, key = sample
     bad = b"".join(change(data.splitlines(keepends=True)))
