@@ -291,25 +291,6 @@ put_text(char *out, const char *text)
 	return put_string(out, text, strlen(text));
 }
 
-static char *
-put_int64(char *out, int64_t value)
-{
-	char digits[20];
-	size_t n = sizeof(digits);
-	uint64_t rest = (uint64_t)value;
-
-	if (value < 0) {
-		*out++ = '-';
-		rest = -rest;
-	}
-	do {
-		digits[--n] = (char)('0' + rest % 10);
-		rest /= 10;
-	} while (rest != 0);
-	memcpy(out, digits + n, sizeof(digits) - n);
-	return out + (sizeof(digits) - n);
-}
-
 size_t
 frame_print_hello_ack(char out[FRAME_REPLY_MAX], const struct str *node_id,
     const struct str *session_id)
@@ -349,7 +330,7 @@ frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
 
 	p = put_head(out, "heartbeat_ack", dialect, id);
 	p = put(p, ",\"timestamp_ms\":");
-	p = put_int64(p, timestamp_ms);
+	p = number_put_int64(p, timestamp_ms);
 	p = put(p, "}");
 	return (size_t)(p - out);
 }

@@ -185,3 +185,22 @@ number_put_double(char out[NUMBER_TEXT_MAX], double value)
 		return put_plain(out, digits + n, ndigits, point);
 	return put_exponent(out, digits + n, ndigits, point - 1);
 }
+
+char *
+number_put_int64(char out[NUMBER_TEXT_MAX], int64_t value)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+	uint64_t rest = (uint64_t)value;
+
+	if (value < 0) {
+		*out++ = '-';
+		rest = -rest;
+	}
+	do {
+		digits[--n] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest != 0);
+	memcpy(out, digits + n, sizeof(digits) - n);
+	return out + (sizeof(digits) - n);
+}

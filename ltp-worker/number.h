@@ -1,9 +1,11 @@
 /*
- * Doubles as JSON text: the shortest form that reads back the same, always
+ * Numbers as JSON text; doubles in the shortest form that reads back the same, always
  * with a fraction or an exponent (LTP node protocol, section 2).
  */
 #ifndef NUMBER_H
 #define NUMBER_H
+
+#include <stdint.h>
 
 #define NUMBER_TEXT_MAX 32
 
@@ -13,5 +15,8 @@
  * the text, which is not NUL-terminated.
  */
 char *number_put_double(char out[NUMBER_TEXT_MAX], double);
+
+/* An integer in decimal.  Returns the end, not NUL-terminated. */
+char *number_put_int64(char out[NUMBER_TEXT_MAX], int64_t);
 
 #endif /* NUMBER_H */

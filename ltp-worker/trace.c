@@ -94,29 +94,12 @@ put_str(char *out, const struct str *s)
 }
 
 static char *
-put_digits(char *out, int64_t value)
-{
-	char digits[20];
-	size_t n = sizeof(digits);
-	uint64_t rest = (uint64_t)value;
-
-	if (value < 0) {
-		*out++ = '-';
-		rest = -rest;
-	}
-	do {
-		digits[--n] = (char)('0' + rest % 10);
-	} while ((rest /= 10) != 0);
-	return put(out, digits + n, sizeof(digits) - n);
-}
-
-static char *
 put_integer(char *out, int64_t value)
 {
 	if (value >= -EXACT_MAX && value <= EXACT_MAX)
-		return put_digits(out, value);
+		return number_put_int64(out, value);
 	*out++ = '"';
-	out = put_digits(out, value);
+	out = number_put_int64(out, value);
 	*out++ = '"';
 	return out;
 }

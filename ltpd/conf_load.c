@@ -19,6 +19,7 @@
 #include "conf_state.h"
 #include "conf_value.h"
 #include "digest.h"
+#include "secretfile.h"
 #include "shared.h"
 
 #define CONF_FILE_MAX (1024 * 1024)
@@ -276,24 +277,6 @@ load_setting(const struct conf_line *line, void *arg)
 	return set_origin(ld, k, SOURCE_FILE, "%s:%u", ld->path, line->line);
 }
 
-static ssize_t
-read_all(int fd, char *buf, size_t size)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while (len < size) {
-		n = read(fd, buf + len, size - len);
-		if (n == 0)
-			break;
-		if (n == -1 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 /* Open the file; the descriptor, or -1 with the error set. */
 static int
 load_open(struct loader *ld)
@@ -327,7 +310,7 @@ load_file(struct loader *ld)
 	if (fd == -1)
 		return -1;
 	text = calloc(1, size);
-	len = text == NULL ? -1 : read_all(fd, text, size - 1);
+	len = text == NULL ? -1 : secretfile_read_all(fd, text, size - 1);
 	if (len == -1)
 		load_error(ld, "%s: %s", ld->path, strerror(errno));
 	else if (len > CONF_FILE_MAX)

@@ -198,9 +198,8 @@ secretfile_way(const char *path, uid_t us, char real[PATH_MAX],
 	return 0;
 }
 
-/* At most size bytes; how many, or -1 with errno. */
-static ssize_t
-read_all(int fd, char *buf, size_t size)
+ssize_t
+secretfile_read_all(int fd, char *buf, size_t size)
 {
 	size_t len = 0;
 	ssize_t n;
@@ -226,7 +225,7 @@ secretfile_take(int fd, size_t max, size_t *len, char why[SECRETFILE_ERROR_MAX])
 	/* A byte more tells that it has grown too long. */
 	text = calloc(1, max + 1);
 	if (text != NULL)
-		n = read_all(fd, text, max + 1);
+		n = secretfile_read_all(fd, text, max + 1);
 	if (n == -1)
 		secret_error(why, "%s", strerror(errno));
 	else if ((size_t)n > max)

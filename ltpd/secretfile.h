@@ -41,4 +41,7 @@ int secretfile_way(const char *path, uid_t us, char real[PATH_MAX],
 char *secretfile_take(
     int fd, size_t max, size_t *len, char why[SECRETFILE_ERROR_MAX]);
 
+/* At most size bytes up to the end; how many, or -1 with errno. */
+ssize_t secretfile_read_all(int fd, char *buf, size_t size);
+
 #endif /* SECRETFILE_H */

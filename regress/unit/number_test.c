@@ -337,6 +337,30 @@ a_number_has_a_fraction_or_an_exponent_and_no_padding(void **state)
 	}
 }
 
+static void
+integers_are_printed_in_decimal(void **state)
+{
+	static const struct {
+		int64_t value;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },
+		{ 7, "7" },
+		{ -7, "-7" },
+		{ 1700000000000, "1700000000000" },
+		{ INT64_MAX, "9223372036854775807" },
+		{ INT64_MIN, "-9223372036854775808" },
+	};
+	char out[NUMBER_TEXT_MAX + 1];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		*number_put_int64(out, cases[i].value) = '\0';
+		assert_string_equal(out, cases[i].text);
+	}
+}
+
 int
 main(void)
 {
@@ -347,6 +371,7 @@ main(void)
 		    powers_of_two_and_their_neighbours_are_shortest),
 		cmocka_unit_test(any_bit_pattern_is_shortest_and_reads_back),
 		cmocka_unit_test(short_decimals_print_as_they_were_written),
+		cmocka_unit_test(integers_are_printed_in_decimal),
 		cmocka_unit_test(
 		    a_number_has_a_fraction_or_an_exponent_and_no_padding),
 	};
