@@ -36,7 +36,7 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	    "Sessions that the node ended." },
 	[COUNT_CAPACITY_REJECTIONS] = { "ltp_capacity_rejections_total", NULL,
 	    NULL,
-	    "Connections and sessions refused because the node was full." },
+	    "Sessions refused because the node was full, or connections of one address." },
 	[COUNT_INVALID_JSON] = { "ws_invalid_json_total", NULL, NULL,
 	    "Messages, text and binary, that are no valid LTP message." },
 	[COUNT_INVALID_JSON_SUPPRESSED] = { "ws_invalid_json_suppressed_total",

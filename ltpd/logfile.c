@@ -5,7 +5,6 @@
 
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -206,41 +205,40 @@ logfile_add_pairs(json_t *line, const char *p)
 	}
 }
 
-/* The line as JSON, without its end; NULL without memory. */
-static char *
-logfile_print_json(const char *when, enum log_level level, const char *process,
-    const char *text)
+/* The line as JSON, without its end; its length, 0 when there is none. */
+static size_t
+logfile_print_json(char *out, size_t size, const char *when,
+    enum log_level level, const char *process, const char *text)
 {
 	const char *pairs = logfile_pairs(text);
-	size_t len = pairs - text;
+	size_t n, len = pairs - text;
 	json_t *line;
-	char *out;
 
 	while (len > 0 && text[len - 1] == ' ')
 		len--;
 	line = json_pack("{s:s, s:s, s:s}", "time", when, "level",
 	    log_level_name(level), "process", process);
 	if (line == NULL)
-		return NULL;
+		return 0;
 	json_object_set_new(line, "message", json_stringn(text, len));
 	logfile_add_pairs(line, pairs);
-	out = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
+	n = json_dumpb(line, out, size, JSON_COMPACT);
 	json_decref(line);
-	return out;
+	return n <= size ? n : 0;
 }
 
-static char *
-logfile_print(const char *when, enum log_level level, const char *process,
-    const char *text)
+static size_t
+logfile_print(char *out, size_t size, const char *when, enum log_level level,
+    const char *process, const char *text)
 {
-	char *out;
+	int n;
 
 	if (logfile_json)
-		return logfile_print_json(when, level, process, text);
-	if (asprintf(&out, "%s %s %s %s", when, log_level_name(level), process,
-		text) == -1)
-		return NULL;
-	return out;
+		return logfile_print_json(
+		    out, size, when, level, process, text);
+	n = snprintf(out, size, "%s %s %s %s", when, log_level_name(level),
+	    process, text);
+	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
 /* A child's text is not trusted to be one line of plain characters. */
@@ -257,23 +255,25 @@ logfile_clean(char *dst, size_t size, const char *text)
 void
 logfile_write(enum log_level level, const char *process, const char *text)
 {
-	char clean[LOG_LINE_MAX], when[64], *line;
-	struct iovec iov[2];
+	/* JSON may put a backslash before each character, and has names. */
+	char clean[LOG_LINE_MAX], when[64], line[3 * LOG_LINE_MAX];
+	size_t n, skip;
 
 	logfile_clean(clean, sizeof(clean), text);
 	if (logfile_echoes && level == LEVEL_ERROR)
 		fprintf(stderr, "%s: %s\n", process, clean);
 	logfile_time(when, sizeof(when));
-	if ((line = logfile_print(when, level, process, clean)) == NULL)
+	n = logfile_print(line, sizeof(line) - 1, when, level, process, clean);
+	if (n == 0)
 		return;
 	if (logfile_syslog) {
-		syslog(logfile_priority(level), "%s",
-		    logfile_json ? line : line + strlen(when) + 1);
-	} else {
-		iov[0] = (struct iovec){ line, strlen(line) };
-		iov[1] = (struct iovec){ (char[]){ '\n' }, 1 };
-		/* A log that cannot be written must not stop the node. */
-		(void)!writev(logfile_fd, iov, 2);
+		/* syslog has a clock of its own. */
+		skip = logfile_json ? 0 : strlen(when) + 1;
+		line[n] = '\0';
+		syslog(logfile_priority(level), "%s", line + skip);
+		return;
 	}
-	free(line);
+	line[n++] = '\n';
+	/* A log that cannot be written must not stop the node. */
+	(void)!write(logfile_fd, line, n);
 }

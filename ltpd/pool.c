@@ -467,7 +467,7 @@ pool_drain(struct pool *pool, uint32_t timeout_ms)
 		    chan_send(c->ch, MSG_DRAIN, &m, sizeof(m), NULL, 0) == 0)
 			c->state = CHILD_DRAINING;
 		else if (c->pid != 0)
-			pool_kill(c, "not ready to drain");
+			kill(c->pid, SIGKILL); /* it has no clients yet */
 	}
 }
 
