@@ -55,6 +55,7 @@ struct client {
 	uint8_t timed_on; /* enum client_timed */
 	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
 	bool refused; /* over the cap: holds a refusal, no connection */
+	bool keyless; /* its upgrade request offered no credential */
 	bool broken; /* the socket failed; free it when served */
 	bool shut; /* nothing more is sent */
 	bool parked; /* not read from until client_unpark() */

@@ -132,10 +132,9 @@ handshake_check_credential(struct client *c)
 			cred->key_len = cred->id_len = 0;
 		c->state = CLIENT_SIGN_IN;
 		c->login = login_ask(c->worker, c, cred);
+		c->keyless = cred->kind == CREDENTIAL_NONE;
 		if (c->login == NULL)
 			c->broken = true;
-		else if (cred->kind == CREDENTIAL_NONE)
-			c->close_reason = "missing api key";
 	}
 	freezero(cred, sizeof(*cred));
 }
@@ -192,16 +191,13 @@ handshake_input(struct client *c, const uint8_t *data, size_t len)
 void
 handshake_signed_in(struct client *c, enum login_result result)
 {
-	const char *missing = c->close_reason;
-
-	c->close_reason = NULL;
 	switch (result) {
 	case LOGIN_GRANTED:
 		handshake_accept(c);
 		break;
 	case LOGIN_REFUSED:
 		handshake_unauthorized(
-		    c, missing == NULL ? "invalid api key" : missing);
+		    c, c->keyless ? "missing api key" : "invalid api key");
 		break;
 	case LOGIN_UNAVAILABLE:
 		handshake_unauthorized(c, "authentication is not available");
