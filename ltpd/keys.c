@@ -80,6 +80,7 @@ static void
 keywatch_failed(struct keywatch *kw, const char *error)
 {
 	struct parent *p = kw->parent;
+	bool open; /* and must not be */
 
 	if (!kw->failed_once) {
 		kw->failed_once = true;
@@ -91,10 +92,13 @@ keywatch_failed(struct keywatch *kw, const char *error)
 		return;
 	kw->failed_once = false;
 	p->counters.n[COUNT_KEYS_RELOAD_FAILURE]++;
-	if (strcmp(kw->error, error) == 0)
+	open =
+	    p->keys != NULL && p->conf->reload_failure != RELOAD_FAILURE_KEEP;
+	/* Said before; but a reload may have let people in again since. */
+	if (strcmp(kw->error, error) == 0 && !open)
 		return;
 	strlcpy(kw->error, error, sizeof(kw->error));
-	if (p->conf->reload_failure == RELOAD_FAILURE_KEEP || p->keys == NULL) {
+	if (!open) {
 		log_at(LEVEL_ERROR, "%s: %s", error,
 		    p->keys == NULL ? "new handshakes are refused"
 				    : "the last good keys are kept");

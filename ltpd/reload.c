@@ -225,8 +225,11 @@ reload_commit(struct parent *p)
 
 	p->reload = NULL;
 	for (i = 0; i < p->pool->count; i++) {
-		if (p->pool->child[i].acked)
-			reload_commit_child(&p->pool->child[i]);
+		struct child *c = &p->pool->child[i];
+
+		/* It may have acknowledged and died since. */
+		if (c->ch != NULL && c->acked)
+			reload_commit_child(c);
 	}
 	log_info("reload: %s generation=%u keys=%zu",
 	    r->conf == NULL ? "new keys" : "done", r->generation,
