@@ -70,6 +70,7 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    TEXT(LTP_ID_MAX), 0, 0 },
 	[MSG_AUTH_REVOKED] = { "auth_revoked", ROLE_AUTH, ROLE_WORKER,
 	    TEXT(LTP_ID_MAX), 0, 0 },
+	[MSG_AUTH_WHO] = { "auth_who", ROLE_AUTH, ROLE_WORKER, NOTHING, 0, 0 },
 	[MSG_KEYS_GET] = { "keys_get", ROLE_PARENT, ROLE_AUTH,
 	    EXACT(msg_keys_get), 0, 0 },
 	[MSG_KEYS_PAGE] = { "keys_page", ROLE_AUTH, ROLE_PARENT,

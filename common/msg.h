@@ -66,6 +66,7 @@ enum msg_type {
 	MSG_AUTH_HERE,
 	MSG_AUTH_LEFT,
 	MSG_AUTH_REVOKED,
+	MSG_AUTH_WHO,
 	MSG_KEYS_GET,
 	MSG_KEYS_PAGE,
 
@@ -341,7 +342,8 @@ struct msg_auth_reply {
  * MSG_AUTH_HERE: a connection that was signed in by the key of this id goes
  * on while auth is another process; MSG_AUTH_LEFT: one has ended;
  * MSG_AUTH_REVOKED: the id has no key any more, end its connections.  Each
- * is the id.
+ * is the id.  MSG_AUTH_WHO: auth knows no connections and asks for
+ * MSG_AUTH_HERE of them all; no payload.
  */
 
 /* MSG_KEYS_GET: how the keys are used, from the one of this number on. */

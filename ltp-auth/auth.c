@@ -36,6 +36,7 @@ struct auth {
 	    *keys; /* the last good ones; NULL before the first commit */
 	struct keys *next; /* being sent, or waiting for commit */
 	bool failed; /* what came last were no good keys */
+	bool blind; /* there never were good ones */
 	uint32_t generation;
 	TAILQ_HEAD(, peer) workers;
 };
@@ -158,6 +159,21 @@ auth_revoke(struct auth *a, const struct keys *old, const struct keys *new)
 	}
 }
 
+/*
+ * Started while the keys were bad, this process could not tell which of the
+ * connections that it was told of have a key.
+ */
+static void
+auth_ask_who(struct auth *a)
+{
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &a->workers, entry) {
+		if (chan_send(peer->ch, MSG_AUTH_WHO, NULL, 0, NULL, 0) == -1)
+			log_warn("auth: a worker is not asked");
+	}
+}
+
 static void
 auth_conf_commit(struct auth *a)
 {
@@ -183,8 +199,13 @@ auth_conf_commit(struct auth *a)
 		peer_renumber(peer, old, new);
 	keys_free(old);
 	a->keys = new;
-	if (old == NULL)
+	if (old == NULL) {
+		a->blind = a->failed;
 		child_enter(ROLE_AUTH, a->parent);
+	} else if (a->blind) {
+		a->blind = false;
+		auth_ask_who(a);
+	}
 }
 
 static void

@@ -169,6 +169,20 @@ login_revoked(struct worker *w, struct msg *m)
 	}
 }
 
+/* A new auth has to be told who is here. */
+static void
+login_introduce_clients(struct worker *w)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &w->clients, all) {
+		if (c->identity != NULL &&
+		    chan_send(w->logins.auth, MSG_AUTH_HERE, c->identity,
+			strlen(c->identity), NULL, 0) == -1)
+			log_warn("auth: a client is not known to it");
+	}
+}
+
 static void
 worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
 {
@@ -181,6 +195,9 @@ worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_AUTH_REVOKED:
 		login_revoked(w, m);
+		break;
+	case MSG_AUTH_WHO:
+		login_introduce_clients(w);
 		break;
 	default:
 		chan_reject(ch, "not a message of auth");
@@ -209,20 +226,6 @@ static const struct chan_ops login_chan_ops = {
 	.message = worker_dispatch_auth,
 	.gone = login_auth_gone,
 };
-
-/* A new auth has to be told who is here. */
-static void
-login_introduce_clients(struct worker *w)
-{
-	const struct client *c;
-
-	TAILQ_FOREACH(c, &w->clients, all) {
-		if (c->identity != NULL &&
-		    chan_send(w->logins.auth, MSG_AUTH_HERE, c->identity,
-			strlen(c->identity), NULL, 0) == -1)
-			log_warn("auth: a client is not known to it");
-	}
-}
 
 void
 login_left(struct worker *w, const char *id)

@@ -781,6 +781,23 @@ def test_sessions_whose_key_is_gone_when_the_file_is_good_again(lab):
         beat(bob, 1, "bob")
 
 
+def test_an_auth_that_started_in_between_finds_out_who_is_here(lab):
+    """It has seen neither the sign-ins nor the keys that there were."""
+    with started(lab, KEYS, workers=2, errors=" error ltpd keys: ") as node:
+        alice, bob = enter(node, "alice", ALICE), enter(node, "bob", BOB)
+        node.file("keys.json", "{")
+        soon(node, ALICE, CLOSED)
+        victim = ops.process(node, "auth")["pid"]
+        ops.slay(victim)
+        ops.successor(node, "auth", 0, victim)
+        node.keys({"bob": BOB})
+        alice.expect_close(*REVOKED)
+        beat(bob, 1, "bob")
+        wait_for(lambda: shown(node)["bob"]["sessions"] == 1,
+                 "the session is counted for its key")
+        node.settle()
+
+
 def test_health_follows_the_file(lab):
     with started(lab, KEYS, workers=2, errors=" error ltpd keys: ") as node:
         removed(node)
