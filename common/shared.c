@@ -511,31 +511,49 @@ holding_total(struct shared *s, const struct holding *h)
 	return sum;
 }
 
+/*
+ * Add one to an entry of ours.  Nobody else writes there, so this needs no
+ * compare and exchange.  False when it cannot count so many.
+ */
+static bool
+holding_add(_Atomic uint32_t *entry, const struct holding *h)
+{
+	uint32_t value = atomic_load(entry);
+
+	if ((value & HOLD_MASK) == HOLD_MASK)
+		return false;
+	if ((value & HOLD_MASK) == 0)
+		atomic_store(entry, h->print | 1);
+	else
+		atomic_fetch_add(entry, 1);
+	return true;
+}
+
 enum shared_held_result
 shared_ip_take(struct shared *s, enum shared_hold hold, unsigned slot,
     const uint8_t key[16], uint32_t cap)
 {
 	_Atomic uint32_t *entry, *unused = NULL;
 	struct holding h;
+	int i;
 
 	if (slot >= s->nslots)
 		return SHARED_UNCOUNTED;
 	holding_init(&h, s, hold, key);
-	entry = holding_find(s, &h, slot, &unused);
-	if (entry == NULL && unused == NULL)
-		return SHARED_UNCOUNTED;
-	/* Nobody else writes here, so this needs no compare and exchange. */
-	if (entry == NULL) {
+	if ((entry = holding_find(s, &h, slot, &unused)) == NULL)
 		entry = unused;
-		atomic_store(entry, h.print | 1);
-	} else if ((atomic_load(entry) & HOLD_MASK) == HOLD_MASK) {
-		return SHARED_REFUSED;
-	} else {
-		atomic_fetch_add(entry, 1);
+	if (entry == NULL)
+		return SHARED_UNCOUNTED;
+	/* Two that meet at the last place both step back, and try again. */
+	for (i = 0; i < SHARED_TRIES; i++) {
+		if (!holding_add(entry, &h))
+			return SHARED_REFUSED;
+		if (holding_total(s, &h) <= cap)
+			return SHARED_HELD;
+		atomic_fetch_sub(entry, 1);
+		if (holding_total(s, &h) >= cap)
+			return SHARED_REFUSED;
 	}
-	if (holding_total(s, &h) <= cap)
-		return SHARED_HELD;
-	atomic_fetch_sub(entry, 1);
 	return SHARED_REFUSED;
 }
 

@@ -53,8 +53,11 @@ address_hold(struct client *c, const struct addr *addr)
 	address_release(c);
 	c->client_ip = *addr;
 	addr_limit_key(addr, c->limit_key);
-	return address_hold_one(c, SHARED_HOLD_CONNS,
-		   conf->max_connections_per_ip, &c->ip_conn) &&
-	       address_hold_one(c, SHARED_HOLD_HALF_OPEN,
-		   conf->max_half_open_per_ip, &c->ip_half_open);
+	if (address_hold_one(c, SHARED_HOLD_CONNS, conf->max_connections_per_ip,
+		&c->ip_conn) &&
+	    address_hold_one(c, SHARED_HOLD_HALF_OPEN,
+		conf->max_half_open_per_ip, &c->ip_half_open))
+		return true;
+	address_release(c);
+	return false;
 }

@@ -81,12 +81,14 @@ client_log(const struct client *c, enum log_level level, const char *what,
 		    (unsigned long long)c->id, what, who, reason);
 }
 
-void
+bool
 client_warn(struct client *c, enum log_category category, const char *what,
     const char *reason)
 {
-	if (count_may_log(&c->worker->count, category, c->worker->now))
-		client_log(c, LEVEL_WARN, what, reason);
+	if (!count_may_log(&c->worker->count, category, c->worker->now))
+		return false;
+	client_log(c, LEVEL_WARN, what, reason);
+	return true;
 }
 
 static void

@@ -140,8 +140,11 @@ void client_shutdown(struct client *);
  */
 void client_log(const struct client *, enum log_level, const char *what,
     const char *reason);
-/* The same as a warning, unless its category had one this second. */
-void client_warn(
+/*
+ * The same as a warning, unless its category had one this second; returns
+ * whether it was written.
+ */
+bool client_warn(
     struct client *, enum log_category, const char *what, const char *reason);
 
 #endif /* CLIENT_H */

@@ -79,6 +79,15 @@ handshake_count_failure(struct client *c)
 	    w->shared, c->limit_key, &w->settings->failures, w->now);
 }
 
+bool
+handshake_too_many_failures(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	return !shared_ip_would_allow(
+	    w->shared, c->limit_key, &w->settings->failures, w->now);
+}
+
 static void
 handshake_unauthorized(struct client *c, const char *body)
 {
@@ -117,8 +126,7 @@ handshake_check_credential(struct client *c)
 		return;
 	}
 	upgrade_credential(c->upgrade, cred);
-	if (!shared_ip_would_allow(c->worker->shared, c->limit_key,
-		&conf->failures, c->worker->now)) {
+	if (handshake_too_many_failures(c)) {
 		handshake_refuse(c, 429, CATEGORY_AUTH,
 		    "too many failed sign-ins", "too many failed sign-ins");
 	} else if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {

@@ -5,6 +5,7 @@
 #ifndef HANDSHAKE_H
 #define HANDSHAKE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,8 @@ void handshake_refuse(struct client *, unsigned status, enum log_category,
 void handshake_refuse_address(struct client *);
 /* A sign-in failed; so many in a minute, and the address is refused. */
 void handshake_count_failure(struct client *);
+
+/* Has the address had so many?  Then no key of it is even looked at. */
+bool handshake_too_many_failures(struct client *);
 
 #endif /* HANDSHAKE_H */

@@ -67,24 +67,32 @@ session_hello_ack(struct client *c)
 }
 
 /*
- * Bad JSON, an unknown type, a bad field, a binary frame: answered, and one
- * warning a second at most for a connection.
+ * An invalid message, and a warning about it: one a second at most for a
+ * connection, as for the category.  What is left out is counted.
  */
 static void
-session_invalid(struct client *c, const char *message)
+session_count_invalid(struct client *c, const char *what, const char *message)
 {
 	struct worker *w = c->worker;
+	bool logged = false;
 
 	++*client_counter(c, COUNT_INVALID_JSON);
 	++*client_counter(c, COUNT_REJECT_INVALID_JSON);
-	if (!monotime_reached(w->now, c->quiet_until)) {
-		++*client_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
-		count_suppress(&w->count, CATEGORY_INVALID_JSON);
-	} else {
+	if (monotime_reached(w->now, c->quiet_until)) {
 		c->quiet_until = monotime_add_ms(w->now, 1000);
-		client_warn(
-		    c, CATEGORY_INVALID_JSON, "message refused", message);
+		logged = client_warn(c, CATEGORY_INVALID_JSON, what, message);
+	} else {
+		count_suppress(&w->count, CATEGORY_INVALID_JSON);
 	}
+	if (!logged)
+		++*client_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
+}
+
+/* Bad JSON, an unknown type, a bad field, a binary frame. */
+static void
+session_invalid(struct client *c, const char *message)
+{
+	session_count_invalid(c, "message refused", message);
 	session_error(c, CODE_INVALID, message);
 }
 
@@ -296,6 +304,11 @@ session_sign_in(struct client *c, const struct str *key,
 {
 	struct credential *cred;
 
+	if (handshake_too_many_failures(c)) {
+		session_error(c, CODE_RATE_LIMIT, "too many failed sign-ins");
+		client_close(c, WS_POLICY, "too many failed sign-ins");
+		return;
+	}
 	if (key->len == 0) {
 		session_unauthorized(c);
 		return;
@@ -400,9 +413,7 @@ session_client_message(struct client *c, const struct frame *f)
 static void
 session_no_handshake(struct client *c, const char *message)
 {
-	++*client_counter(c, COUNT_INVALID_JSON);
-	++*client_counter(c, COUNT_REJECT_INVALID_JSON);
-	client_warn(c, CATEGORY_INVALID_JSON, "handshake refused", message);
+	session_count_invalid(c, "handshake refused", message);
 	session_error(c, CODE_INVALID, message);
 	client_close(c, WS_POLICY, message);
 }
