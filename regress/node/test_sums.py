@@ -20,7 +20,7 @@ from node import (BINARY, CLOSE, CONT, PING, PONG, SAMPLE, TEXT, TIMEOUT,
 from ops import started
 
 CLIENTS = 64
-SECONDS = 4
+SECONDS = 3
 STILL = 2.5         # seconds: twice a report, and some more
 ALICE, BOB = "alice-key-0001", "bob-key-0002"
 KEYS = {"alice": ALICE, "bob": BOB}
@@ -31,7 +31,7 @@ LIMITS = {
     "max_connections_per_ip": 3, "max_half_open_per_ip": 2,
     "auth_failure_limit": 3, "control_limit_rps": 50,
     "max_message_bytes": 4096,
-    "handshake_timeout_ms": 5000, "idle_ttl_ms": 3000,
+    "handshake_timeout_ms": 4000, "idle_ttl_ms": 2500,
     "gc_interval_ms": 200,
 }
 
