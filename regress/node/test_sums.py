@@ -183,6 +183,8 @@ class Client:
                    CLOSES.get((got, None), ()))
         if reason in LOGGED:
             self.event(reason)
+        # As a client should; it is counted, too.
+        w.send(frame(CLOSE, f.payload))
         self.end(w)
 
     # messages
