@@ -629,6 +629,33 @@ a_million_addresses_each_have_a_limit(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- what addresses hold ---- */
+
+#define RACES 5000 /* addresses that all processes come for at once */
+
+static void
+take_last_places(struct shared *s, struct board *board, unsigned slot)
+{
+	uint8_t key[16];
+	uint64_t n;
+
+	for (n = 0; n < RACES; n++) {
+		key_of(key, n);
+		if (shared_ip_take(s, SHARED_HOLD_CONNS, slot, key, 1) ==
+		    SHARED_HELD)
+			atomic_fetch_add(&board->passed, 1);
+	}
+}
+
+static void
+somebody_gets_the_last_place_of_an_address(void **state)
+{
+	struct fixture *f = *state;
+
+	in_processes(f, take_last_places);
+	assert_int_equal(f->board->passed, RACES);
+}
+
 int
 main(void)
 {
@@ -658,6 +685,7 @@ main(void)
 		TEST(an_absurd_burst_is_still_a_limit),
 		TEST(a_million_addresses_disturb_nobody),
 		TEST(a_million_addresses_each_have_a_limit),
+		TEST(somebody_gets_the_last_place_of_an_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
