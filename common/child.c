@@ -94,14 +94,6 @@ child_paths_init(const char *argv0)
 	return 0;
 }
 
-const char *
-child_path(enum role role)
-{
-	struct child_program *p = child_program(role);
-
-	return p == NULL ? NULL : p->path;
-}
-
 /*
  * In the child, between fork and exec: descriptors 0 and 1 are /dev/null, 2
  * stays, 3 is the channel, nothing else is open.

@@ -20,7 +20,6 @@
  * The path of a role's program is kept in a static table.
  */
 int child_paths_init(const char *argv0);
-const char *child_path(enum role);
 
 /*
  * Start the program of a role.  slot is printed in its title and its log

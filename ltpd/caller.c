@@ -36,7 +36,7 @@ struct caller {
 	bool greeted;
 	/* what it waits for */
 	uint32_t request; /* of a worker's answer, 0: none */
-	bool rotating; /* that the audit log goes on in a new file */
+	bool waiting; /* for a reload, or a new file of the audit log */
 	enum caller_list list; /* what is being listed */
 	size_t key; /* the next one, by number */
 	size_t worker; /* whose sessions, by slot */
@@ -73,7 +73,7 @@ caller_end(struct caller *c, const char *error)
 
 	c->request = 0;
 	c->list = LIST_NONE;
-	c->rotating = false;
+	c->waiting = false;
 	chan_send(c->ch, MSG_CTL_END, &m, sizeof(m), text, strnlen(text, 1024));
 }
 
@@ -432,24 +432,32 @@ callers_session_killed(struct callers *cs, struct child *child, struct msg *m)
 	return true;
 }
 
+/* A caller waits for a worker that has gone. */
+static void
+caller_worker_gone(struct caller *c, const struct child *worker)
+{
+	if (c->list == LIST_SESSIONS && c->request != 0 &&
+	    c->worker == worker->slot) {
+		c->worker++;
+		c->after = 0;
+		caller_next_sessions(c);
+	} else if ((c->asked & UINT64_C(1) << worker->slot) != 0) {
+		caller_kill_answered(c, worker->slot, false);
+	}
+}
+
 void
 callers_child_gone(struct callers *cs, struct child *child)
 {
-	uint64_t bit = UINT64_C(1) << child->slot;
 	struct caller *c, *next;
 
+	/* Only workers have slots of their own: others are all number 0. */
 	TAILQ_FOREACH_SAFE(c, &cs->list, entry, next) {
-		if (child->role == ROLE_AUTH) {
-			if (c->list == LIST_KEYS && c->request != 0)
-				caller_next_keys(c);
-		} else if (c->list == LIST_SESSIONS && c->request != 0 &&
-			   c->worker == child->slot) {
-			c->worker++;
-			c->after = 0;
-			caller_next_sessions(c);
-		} else if ((c->asked & bit) != 0) {
-			caller_kill_answered(c, child->slot, false);
-		}
+		if (child->role == ROLE_WORKER)
+			caller_worker_gone(c, child);
+		else if (child->role == ROLE_AUTH && c->list == LIST_KEYS &&
+			 c->request != 0)
+			caller_next_keys(c);
 	}
 }
 
@@ -464,6 +472,7 @@ caller_reload(struct caller *c)
 {
 	char error[RELOAD_ERROR_MAX];
 
+	c->waiting = true;
 	if (reload_start(c->callers->parent, caller_done, c, error) == -1)
 		caller_end(c, error);
 }
@@ -489,7 +498,7 @@ caller_rotate(struct caller *c)
 		caller_end(c, NULL);
 		break;
 	case 1:
-		c->rotating = true;
+		c->waiting = true;
 		break;
 	default:
 		caller_end(c, error);
@@ -515,7 +524,7 @@ caller_dispatch(struct chan *ch, struct msg *m, void *arg)
 		chan_reject(ch, "no hello first");
 		return;
 	}
-	if (c->request != 0 || c->list != LIST_NONE || c->rotating) {
+	if (c->request != 0 || c->list != LIST_NONE || c->waiting) {
 		chan_reject(ch, "asks before it was answered");
 		return;
 	}
@@ -597,7 +606,8 @@ callers_shed(struct callers *cs)
 			idle = c;
 			break;
 		}
-		if (idle == NULL && c->request == 0 && c->list == LIST_NONE)
+		if (idle == NULL && c->request == 0 && c->list == LIST_NONE &&
+		    !c->waiting)
 			idle = c;
 	}
 	if (idle == NULL)

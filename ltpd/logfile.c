@@ -84,15 +84,6 @@ logfile_reopen(void)
 	return 0;
 }
 
-void
-logfile_close(void)
-{
-	log_set_sink(NULL, NULL);
-	if (logfile_syslog)
-		closelog();
-	logfile_replace(-1);
-}
-
 static int
 logfile_priority(enum log_level level)
 {

@@ -21,7 +21,6 @@ void logfile_set_json(bool);
 void logfile_echo(bool);
 /* Open the same file again (it was renamed).  0 or -1 with errno. */
 int logfile_reopen(void);
-void logfile_close(void);
 /*
  * One line of a process ("worker[1]").  Control characters in text are
  * replaced.

@@ -974,3 +974,27 @@ def test_operators_do_not_wait_for_each_other(crowded):
     for p in many:
         out, _ = p.communicate(timeout=2 * TIMEOUT)
         assert p.returncode == 0 and len(json.loads(out)) >= CROWD
+
+
+def test_the_end_of_metrics_is_no_answer_of_worker_0(node):
+    """Both are number 0 of their kind; who is asked is the worker alone."""
+    worker = ops.process(node, "worker", 0)["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with subprocess.Popen(
+                node.stage.command("ltpctl/ltpctl", "-s", str(node.control),
+                                   "disconnect", "12345678"),
+                stderr=subprocess.PIPE, text=True) as asking:
+            # By the second time the question has been put for long.
+            for _ in range(2):
+                metrics = ops.process(node, "metrics")["pid"]
+                ops.slay(metrics)
+                ops.successor(node, "metrics", 0, metrics)
+            assert asking.poll() is None, "nobody has answered yet"
+            os.kill(worker, signal.SIGCONT)
+            assert "no such session" in asking.communicate(
+                timeout=TIMEOUT)[1]
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert ops.process(node, "worker", 0)["pid"] == worker
+    node.settle()
