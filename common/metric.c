@@ -91,7 +91,7 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	    NULL,
 	    "Processes killed because they broke a rule of their channel." },
 	[COUNT_LOG_DROPPED] = { "ltp_log_dropped_total", NULL, NULL,
-	    "Log lines that a process could not hand over." },
+	    "Log lines that could not be handed over or written." },
 	[COUNT_RELOADS] = { "ltp_reloads_total", NULL, NULL,
 	    "Configurations taken." },
 	[COUNT_RELOAD_FAILURES] = { "ltp_reload_failures_total", NULL, NULL,

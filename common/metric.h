@@ -61,7 +61,7 @@ enum counter {
 	COUNT_RESTARTS_METRICS,
 	COUNT_RESTARTS_AUDIT,
 	COUNT_CHANNEL_VIOLATIONS, /* a child broke a rule and was killed */
-	COUNT_LOG_DROPPED, /* lines a child could not hand over */
+	COUNT_LOG_DROPPED, /* lines not handed over or not written */
 	COUNT_RELOADS,
 	COUNT_RELOAD_FAILURES,
 	COUNT_AUDIT_LINES,

@@ -5,6 +5,7 @@
 
 #include "auditlog.h"
 #include "chan.h"
+#include "logfile.h"
 #include "parent.h"
 #include "pool.h"
 #include "shared.h"
@@ -45,6 +46,7 @@ counters_snapshot(const struct parent *p, struct msg_stat *st)
 	size_t i;
 
 	*st = (struct msg_stat){ .counters = p->counters };
+	st->counters.n[COUNT_LOG_DROPPED] += logfile_dropped();
 	st->gauges[GAUGE_CONNECTIONS] = shared_total(p->shared, SHARED_CONNS);
 	st->gauges[GAUGE_SESSIONS] = shared_total(p->shared, SHARED_SESSIONS);
 	st->gauges[GAUGE_AUTH_KEYS] = p->keys == NULL ? 0 : p->keys->count;

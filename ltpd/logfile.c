@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,12 @@ static int logfile_fd = -1;
 static bool logfile_syslog;
 static bool logfile_json;
 static bool logfile_echoes;
+
+/* Lines that could not be written: all of them, and since the last good one. */
+static uint64_t logfile_lost;
+static uint64_t logfile_missing;
+static int logfile_error; /* why the first of those was not */
+static bool logfile_torn; /* the file ends in the middle of a line */
 
 static void
 logfile_sink(enum log_level level, const char *text, void *arg)
@@ -43,6 +50,7 @@ logfile_replace(int fd)
 	if (logfile_fd != -1 && logfile_fd != STDERR_FILENO)
 		close(logfile_fd);
 	logfile_fd = fd;
+	logfile_torn = false;
 }
 
 int
@@ -65,6 +73,8 @@ logfile_open(const char *path, bool to_stderr)
 		openlog("ltpd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 		logfile_path[0] = '\0';
 	}
+	/* A limit of the file's size is a full disk, no reason to die. */
+	signal(SIGXFSZ, SIG_IGN);
 	logfile_replace(fd);
 	logfile_syslog = fd == -1;
 	log_set_sink(logfile_sink, NULL);
@@ -149,7 +159,8 @@ logfile_is_number(const char *key)
 {
 	static const char *const numbers[] = { "bytes_in", "bytes_out", "code",
 		"connections", "duration_ms", "generation", "keys",
-		"messages_in", "messages_out", "pid", "status", "workers" };
+		"lines_dropped", "messages_in", "messages_out", "pid", "status",
+		"workers" };
 	size_t i;
 
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -243,6 +254,75 @@ logfile_clean(char *dst, size_t size, const char *text)
 	dst[i] = '\0';
 }
 
+/* ---- writing ---- */
+
+uint64_t
+logfile_dropped(void)
+{
+	return logfile_lost;
+}
+
+/* A line with its end.  0, or -1 with errno when it is not there, or torn. */
+static int
+logfile_put(const char *line, size_t len)
+{
+	ssize_t n;
+
+	if (logfile_torn && write(logfile_fd, "\n", 1) != 1)
+		return -1;
+	logfile_torn = false;
+	do {
+		n = write(logfile_fd, line, len);
+	} while (n == -1 && errno == EINTR);
+	if (n == -1)
+		return -1;
+	if ((size_t)n == len)
+		return 0;
+	logfile_torn = n > 0;
+	errno = ENOSPC;
+	return -1;
+}
+
+/* There is a gap: say so where it is, before anything else is written. */
+static int
+logfile_tell_gap(const char *when)
+{
+	char text[128], line[3 * sizeof(text)];
+	size_t n;
+
+	snprintf(text, sizeof(text),
+	    "log_file: could not be written lines_dropped=%llu reason=\"%s\"",
+	    (unsigned long long)logfile_missing, strerror(logfile_error));
+	n = logfile_print(
+	    line, sizeof(line) - 1, when, LEVEL_WARN, "ltpd", text);
+	if (n == 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	line[n++] = '\n';
+	if (logfile_put(line, n) == -1)
+		return -1;
+	logfile_missing = 0;
+	return 0;
+}
+
+static void
+logfile_lose(int error)
+{
+	if (logfile_missing++ == 0)
+		logfile_error = error;
+	logfile_lost++;
+}
+
+/* A log that cannot be written must not stop the node. */
+static void
+logfile_append(const char *when, const char *line, size_t len)
+{
+	if ((logfile_missing > 0 && logfile_tell_gap(when) == -1) ||
+	    logfile_put(line, len) == -1)
+		logfile_lose(errno);
+}
+
 void
 logfile_write(enum log_level level, const char *process, const char *text)
 {
@@ -255,8 +335,10 @@ logfile_write(enum log_level level, const char *process, const char *text)
 		fprintf(stderr, "%s: %s\n", process, clean);
 	logfile_time(when, sizeof(when));
 	n = logfile_print(line, sizeof(line) - 1, when, level, process, clean);
-	if (n == 0)
+	if (n == 0) {
+		logfile_lose(ENOMEM);
 		return;
+	}
 	if (logfile_syslog) {
 		/* syslog has a clock of its own. */
 		skip = logfile_json ? 0 : strlen(when) + 1;
@@ -265,6 +347,5 @@ logfile_write(enum log_level level, const char *process, const char *text)
 		return;
 	}
 	line[n++] = '\n';
-	/* A log that cannot be written must not stop the node. */
-	(void)!write(logfile_fd, line, n);
+	logfile_append(when, line, n);
 }

@@ -6,6 +6,7 @@
 #define LOGFILE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "log.h"
 
@@ -23,8 +24,11 @@ void logfile_echo(bool);
 int logfile_reopen(void);
 /*
  * One line of a process ("worker[1]").  Control characters in text are
- * replaced.
+ * replaced.  What cannot be written is lost and counted; the next line that
+ * can be comes after one that tells how many are missing.
  */
 void logfile_write(enum log_level, const char *process, const char *text);
+/* Lines that could not be written since the start. */
+uint64_t logfile_dropped(void);
 
 #endif /* LOGFILE_H */

@@ -10,6 +10,7 @@ import ctypes
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -218,6 +219,37 @@ def activate(socks, pid=""):
     return [sys.executable, "-c", ACTIVATE, str(len(socks)), fds, pid]
 
 
+# ---- where it writes ----
+
+def place(lab):
+    """A directory of the node's user, out of the node's own."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="a.", dir=lab.stage.dir))
+    lab.stage.own(home, 0o755)
+    return home
+
+
+class Tmpfs:
+    """A small file system, filled up; root's to mount."""
+
+    def __init__(self, lab):
+        self.home = place(lab)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none",
+                        str(self.home)], check=True)
+        lab.stage.own(self.home, 0o755)
+
+    def fill(self, node):
+        with contextlib.suppress(OSError), \
+                (self.home / "ballast").open("wb", 0) as f:
+            while True:
+                f.write(b"x" * 512)
+
+    def free(self, node):
+        (self.home / "ballast").unlink()
+
+    def end(self):
+        subprocess.run(["umount", "-l", str(self.home)], check=True)
+
+
 # ---- what the operator sees ----
 
 def ctl_json(node, *args):
@@ -394,6 +426,20 @@ def status_for(node, key):
         wire.send(harness.request([("X-API-Key", key)]))
         r = wire.response()
         return r.status, r.body.decode()
+
+
+def flood(wires, data):
+    """All send until none can any more, or has been closed."""
+    left = {w: b"" for w in wires}
+    quiet_since = time.monotonic()
+    for w in wires:
+        w.sock.setblocking(False)
+    while time.monotonic() < quiet_since + 0.5:
+        for w in wires:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                left[w] = left[w] or data
+                left[w] = left[w][w.sock.send(left[w]):]
+                quiet_since = time.monotonic()
 
 
 class Background:

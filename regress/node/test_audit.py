@@ -5,18 +5,17 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
 
 from node import BINARY, TIMEOUT, frame, wait_for
+from ops import Tmpfs, place
 
 SEED = hashlib.sha256(b"a signing key of the tests").hexdigest()
 ZEROS = "0" * 64
@@ -29,13 +28,6 @@ SPKI = bytes.fromhex("302a300506032b6570032100")
 
 
 # ---- a node with an audit log ----
-
-def place(lab):
-    """A directory of the node's user, out of the node's own."""
-    home = pathlib.Path(tempfile.mkdtemp(prefix="a.", dir=lab.stage.dir))
-    lab.stage.own(home, 0o755)
-    return home
-
 
 @contextlib.contextmanager
 def audited(lab, keys=None, home=None, signed=True, secrets=(), **settings):
@@ -549,28 +541,6 @@ class Limited:
 
     def end(self):
         pass
-
-
-class Tmpfs:
-    """A small file system, filled up."""
-
-    def __init__(self, lab):
-        self.home = place(lab)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none",
-                        str(self.home)], check=True)
-        lab.stage.own(self.home, 0o755)
-
-    def fill(self, node):
-        with contextlib.suppress(OSError), \
-                (self.home / "ballast").open("wb", 0) as f:
-            while True:
-                f.write(b"x" * 512)
-
-    def free(self, node):
-        (self.home / "ballast").unlink()
-
-    def end(self):
-        subprocess.run(["umount", "-l", str(self.home)], check=True)
 
 
 DISKS = [Limited, Tmpfs] if os.getuid() == 0 else [Limited]

@@ -192,21 +192,6 @@ SLOW = 50
 EACH = 128 * 1024       # bytes that the node may keep for one
 
 
-def flood(wires):
-    """All send until none can any more, or has been closed."""
-    data = BEAT * 500
-    left = {w: b"" for w in wires}
-    quiet_since = time.monotonic()
-    for w in wires:
-        w.sock.setblocking(False)
-    while time.monotonic() < quiet_since + 0.5:
-        for w in wires:
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                left[w] = left[w] or data
-                left[w] = left[w][w.sock.send(left[w]):]
-                quiet_since = time.monotonic()
-
-
 def resident(node):
     return sum(p["resident_bytes"] for p in ops.processes(node))
 
@@ -218,7 +203,7 @@ def besieged(lab, **settings):
         wires = [enter(node, f"slow-{i}", rcvbuf=4096, sndbuf=16384)
                  for i in range(SLOW)]
         before = resident(node)
-        flood(wires)
+        ops.flood(wires, BEAT * 500)
         yield node, wires, before
 
 
@@ -249,6 +234,8 @@ def test_who_never_reads_goes_when_its_time_is_up(lab):
         node.samples_are({'ltp_sessions_expired_total{reason="ttl"}': SLOW,
                           "ltp_ws_connections_current": 0,
                           "ltp_sessions_total": 0}, 2 * TIMEOUT)
+        assert len(node.log_lines(
+            'client_id=slow-.* reason="idle timeout"')) == SLOW
 
 
 # ---- the wall clock ----
