@@ -1,9 +1,8 @@
 /*
- * SHA-256 and random bytes by way of EVP and RAND, in the subset that
- * OpenSSL 3 and LibreSSL share.
+ * SHA-256 by way of EVP, in the subset that OpenSSL 3 and LibreSSL share, and
+ * random ids.
  */
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +11,13 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* The library reads its configuration and seeds its generator at first use. */
+/* The library reads its configuration at first use. */
 int
 digest_init(void)
 {
 	uint8_t digest[DIGEST_SIZE];
-	uint8_t random[1];
 
-	if (digest_sha256(digest, "", 0) == -1)
-		return -1;
-	return RAND_bytes(random, sizeof(random)) == 1 ? 0 : -1;
+	return digest_sha256(digest, "", 0);
 }
 
 int
@@ -55,9 +51,8 @@ uuid_random(char out[UUID_TEXT_SIZE])
 	size_t i, nibble = 0;
 	uint8_t byte;
 
-	/* A guessable id of a session would be worse than no node. */
-	if (RAND_bytes(random, sizeof(random)) != 1)
-		abort();
+	/* Unlike RAND_bytes(3) this cannot fail, with no memory either. */
+	arc4random_buf(random, sizeof(random));
 	random[6] = (random[6] & 0x0f) | 0x40;
 	random[8] = (random[8] & 0x3f) | 0x80;
 	for (i = 0; i < sizeof(form); i++) {

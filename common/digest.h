@@ -1,5 +1,5 @@
 /*
- * SHA-256 and random bytes, from OpenSSL's or LibreSSL's EVP.
+ * SHA-256, from OpenSSL's or LibreSSL's EVP, and random ids.
  */
 #ifndef DIGEST_H
 #define DIGEST_H

@@ -156,6 +156,14 @@ client_greeted(struct client *c)
 /* ---- the beginning and the end ---- */
 
 void
+client_no_memory(struct client *c)
+{
+	c->broken = true;
+	if (c->close_reason == NULL)
+		c->close_reason = "out of memory";
+}
+
+void
 client_forget_login(struct client *c)
 {
 	if (c->login != NULL)
@@ -197,6 +205,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	if (event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST,
 		client_event, c) == -1 ||
 	    event_add(&c->readable, NULL) == -1) {
+		client_no_memory(c);
 		client_free(c);
 		return;
 	}
@@ -239,7 +248,7 @@ client_free(struct client *c)
 	client_drop_held(c);
 	free(c->out);
 	if (c->identity != NULL)
-		login_left(w, c->identity);
+		login_left(w, c->identity, strlen(c->identity));
 	free(c->identity);
 	event_del(&c->readable);
 	if (c->writable != NULL)
@@ -268,7 +277,7 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 		c->out_done = 0;
 	}
 	if ((grown = realloc(c->out, left + len)) == NULL) {
-		c->broken = true;
+		client_no_memory(c);
 		return;
 	}
 	memcpy(grown + left, data, len);
@@ -278,7 +287,7 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 		c->writable = event_new(c->worker->base, c->fd,
 		    EV_WRITE | EV_PERSIST, client_event, c);
 	if (c->writable == NULL || event_add(c->writable, NULL) == -1)
-		c->broken = true;
+		client_no_memory(c);
 	if (c->state != CLIENT_CLOSING)
 		event_del(&c->readable);
 }
@@ -359,7 +368,7 @@ client_reply(struct client *c, const char *text, size_t len)
 	if (c->state == CLIENT_CLOSING)
 		return;
 	if (output_put_frame(&c->worker->output, WS_OP_TEXT, text, len) == -1)
-		c->broken = true;
+		client_no_memory(c);
 	c->messages_out++;
 	++*client_counter(c, COUNT_REPLIES);
 }
@@ -377,7 +386,7 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	if (code != WS_NO_STATUS)
 		n = ws_close_payload(payload, code, reason);
 	if (output_put_frame(&c->worker->output, WS_OP_CLOSE, payload, n) == -1)
-		c->broken = true;
+		client_no_memory(c);
 	c->state = CLIENT_CLOSING;
 	session_end(c);
 	client_forget_login(c);
@@ -390,23 +399,16 @@ client_close(struct client *c, uint16_t code, const char *reason)
 static enum login_result
 client_identify(struct client *c, const char *id, size_t len)
 {
-	char *identity;
-
-	if ((identity = strndup(id, len)) == NULL) {
-		c->broken = true;
-		return LOGIN_GONE;
-	}
 	if (c->identity == NULL) {
-		c->identity = identity;
-		return LOGIN_GRANTED;
+		if ((c->identity = strndup(id, len)) != NULL)
+			return LOGIN_GRANTED;
+		client_no_memory(c);
 	}
 	/* Auth counts connections, not proofs. */
-	login_left(c->worker, identity);
-	if (strcmp(c->identity, identity) != 0) {
-		free(identity);
+	login_left(c->worker, id, len);
+	if (c->identity == NULL || strlen(c->identity) != len ||
+	    memcmp(c->identity, id, len) != 0)
 		return LOGIN_REFUSED;
-	}
-	free(identity);
 	return LOGIN_GRANTED;
 }
 
@@ -497,7 +499,7 @@ client_ping(struct client *c, const struct ws_frame *f)
 {
 	if (client_limit_control(c) && output_put_frame(&c->worker->output,
 					   WS_OP_PONG, f->data, f->len) == -1)
-		c->broken = true;
+		client_no_memory(c);
 }
 
 static void
@@ -565,7 +567,7 @@ client_keep_input(struct client *c, const uint8_t *data, size_t len)
 	if (len == 0)
 		return;
 	if ((c->held = malloc(len)) == NULL) {
-		c->broken = true;
+		client_no_memory(c);
 		return;
 	}
 	memcpy(c->held, data, len);

@@ -106,6 +106,9 @@ uint64_t *client_counter(struct client *, enum counter);
 /* Whatever auth will say is of no interest any more. */
 void client_forget_login(struct client *);
 
+/* There is no memory to go on with it: it ends when it has been served. */
+void client_no_memory(struct client *);
+
 /* Everything below ends with client_served(), which writes what was said. */
 void client_served(struct client *);
 

@@ -53,7 +53,7 @@ handshake_refuse(struct client *c, unsigned status, enum log_category category,
 	n = upgrade_print_refusal(
 	    buf, status, body, HANDSHAKE_RETRY_AFTER_SECS);
 	if (output_put(&c->worker->output, buf, n) == -1)
-		c->broken = true;
+		client_no_memory(c);
 	upgrade_free(c->upgrade);
 	c->upgrade = NULL;
 	client_forget_login(c);
@@ -102,7 +102,7 @@ handshake_accept(struct client *c)
 	size_t n = upgrade_print_accept(c->upgrade, buf);
 
 	if (n == 0 || output_put(&c->worker->output, buf, n) == -1)
-		c->broken = true;
+		client_no_memory(c);
 	++*client_counter(c, COUNT_UPGRADE_101);
 	upgrade_free(c->upgrade);
 	c->upgrade = NULL;
@@ -122,7 +122,7 @@ handshake_check_credential(struct client *c)
 		return;
 	}
 	if ((cred = calloc(1, sizeof(*cred))) == NULL) {
-		c->broken = true;
+		client_no_memory(c);
 		return;
 	}
 	upgrade_credential(c->upgrade, cred);
@@ -142,7 +142,7 @@ handshake_check_credential(struct client *c)
 		c->login = login_ask(c->worker, c, cred);
 		c->keyless = cred->kind == CREDENTIAL_NONE;
 		if (c->login == NULL)
-			c->broken = true;
+			client_no_memory(c);
 	}
 	freezero(cred, sizeof(*cred));
 }
@@ -183,7 +183,7 @@ handshake_input(struct client *c, const uint8_t *data, size_t len)
 	size_t used = len;
 
 	if (c->upgrade == NULL && (c->upgrade = upgrade_new()) == NULL) {
-		c->broken = true;
+		client_no_memory(c);
 		return len;
 	}
 	state = upgrade_input(c->upgrade, data, len, &used);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "chan.h"
 #include "client.h"
@@ -25,6 +24,9 @@
 #define JOURNAL_AWAY_MS  1000
 #define JOURNAL_KEEP     (64 * 1024) /* bytes of an empty buffer */
 #define JOURNAL_LEAVE_MS 1000
+
+/* Records of a message and of what it is answered with. */
+#define JOURNAL_EXCHANGE 2
 
 #define JOURNAL_RECORD_MAX \
 	(sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + AUDIT_FRAME_MAX)
@@ -191,11 +193,9 @@ journal_set_audit(struct worker *w, int fd)
 
 	ch = chan_new(
 	    w->base, fd, ROLE_WORKER, ROLE_AUDIT, &journal_chan_ops, w);
-	if (ch == NULL) {
-		log_warn("audit: no channel");
-		close(fd);
-		return;
-	}
+	/* It would refuse everybody for ever; its successor may do better. */
+	if (ch == NULL)
+		fatal("audit: no channel");
 	if (j->audit != NULL)
 		journal_audit_gone(j->audit, CHAN_EOF, w);
 	evtimer_del(j->away);
@@ -264,13 +264,14 @@ journal_wants(struct client *c)
 	return false;
 }
 
+/* Room for so many records; where the first one goes, NULL without memory. */
 static uint8_t *
-journal_room(struct journal *j)
+journal_room(struct journal *j, size_t records)
 {
 	size_t size = j->size == 0 ? JOURNAL_KEEP : j->size;
 	uint8_t *grown;
 
-	while (size - j->len < JOURNAL_RECORD_MAX)
+	while (size - j->len < records * JOURNAL_RECORD_MAX)
 		size *= 2;
 	if (size != j->size) {
 		if ((grown = realloc(j->buf, size)) == NULL)
@@ -279,6 +280,17 @@ journal_room(struct journal *j)
 		j->size = size;
 	}
 	return j->buf + j->len;
+}
+
+bool
+journal_accepts(struct worker *w)
+{
+	const struct msg_conf_worker *conf = &w->settings->node;
+
+	if (!conf->audit || !conf->audit_required)
+		return true;
+	return journal_state(w) != JOURNAL_SHUT &&
+	       journal_room(&w->journal, JOURNAL_EXCHANGE) != NULL;
 }
 
 static int64_t
@@ -322,7 +334,7 @@ journal_add(
 	uint8_t *p;
 	size_t before, len;
 
-	if ((p = journal_room(j)) == NULL) {
+	if ((p = journal_room(j, 1)) == NULL) {
 		c->worker->count.now.n[COUNT_AUDIT_LOST]++;
 		return;
 	}

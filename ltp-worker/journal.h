@@ -55,6 +55,11 @@ void journal_set_audit(struct worker *, int fd);
 /* MSG_AUDIT_ALLOW */
 void journal_allow(struct worker *, const struct msg *);
 enum journal_state journal_state(const struct worker *);
+/*
+ * May a message be acted upon?  If so, there is room for its record and for
+ * that of its answer, if the log is required.
+ */
+bool journal_accepts(struct worker *);
 /* The process ends: send what there is. */
 void journal_leave(struct worker *);
 

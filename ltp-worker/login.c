@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "chan.h"
 #include "client.h"
@@ -228,11 +227,10 @@ static const struct chan_ops login_chan_ops = {
 };
 
 void
-login_left(struct worker *w, const char *id)
+login_left(struct worker *w, const char *id, size_t len)
 {
 	if (w->logins.auth != NULL)
-		chan_send(
-		    w->logins.auth, MSG_AUTH_LEFT, id, strlen(id), NULL, 0);
+		chan_send(w->logins.auth, MSG_AUTH_LEFT, id, len, NULL, 0);
 }
 
 void
@@ -243,11 +241,9 @@ login_set_auth(struct worker *w, int fd)
 	struct chan *ch;
 
 	ch = chan_new(w->base, fd, ROLE_WORKER, ROLE_AUTH, &login_chan_ops, w);
-	if (ch == NULL) {
-		log_warn("auth: no channel");
-		close(fd);
-		return;
-	}
+	/* It would refuse everybody for ever; its successor may do better. */
+	if (ch == NULL)
+		fatal("auth: no channel");
 	if (desk->auth != NULL)
 		login_auth_gone(desk->auth, CHAN_EOF, w);
 	desk->auth = ch;

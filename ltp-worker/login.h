@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "monotime.h"
@@ -41,8 +42,8 @@ void login_set_auth(struct worker *, int fd);
  */
 struct login *
 login_ask(struct worker *, struct client *, const struct credential *);
-/* A client that had signed in has gone. */
-void login_left(struct worker *, const char *id);
+/* A client that had signed in as this id has gone. */
+void login_left(struct worker *, const char *id, size_t len);
 /* The client is not interested any more. */
 void login_cancel(struct worker *, struct login *);
 /* When the first question that could not be asked times out; us 0: none. */

@@ -11,20 +11,28 @@
 #define OUTPUT_FIRST 4096
 #define OUTPUT_KEEP  (64 * 1024)
 
-int
-output_put(struct output *o, const void *data, size_t len)
+static int
+output_reserve(struct output *o, size_t len)
 {
 	size_t size = o->size == 0 ? OUTPUT_FIRST : o->size;
 	uint8_t *grown;
 
-	if (len > o->size - o->len) {
-		while (size - o->len < len)
-			size *= 2;
-		if ((grown = realloc(o->data, size)) == NULL)
-			return -1;
-		o->data = grown;
-		o->size = size;
-	}
+	if (len <= o->size - o->len)
+		return 0;
+	while (size - o->len < len)
+		size *= 2;
+	if ((grown = realloc(o->data, size)) == NULL)
+		return -1;
+	o->data = grown;
+	o->size = size;
+	return 0;
+}
+
+int
+output_put(struct output *o, const void *data, size_t len)
+{
+	if (output_reserve(o, len) == -1)
+		return -1;
 	memcpy(o->data + o->len, data, len);
 	o->len += len;
 	return 0;
@@ -37,8 +45,10 @@ output_put_frame(
 	uint8_t header[WS_HEADER_MAX];
 	size_t n = ws_header(header, opcode, len, NULL);
 
-	if (output_put(o, header, n) == -1)
+	/* Half a frame must not leave. */
+	if (output_reserve(o, n + len) == -1)
 		return -1;
+	output_put(o, header, n);
 	return len == 0 ? 0 : output_put(o, data, len);
 }
 

@@ -175,7 +175,7 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 	struct str id = *claimed;
 
 	client_greeted(c);
-	if (journal_state(w) == JOURNAL_SHUT) {
+	if (!journal_accepts(w)) {
 		session_unlogged(c);
 		return false;
 	}
@@ -517,7 +517,7 @@ session_text(struct client *c, char *text, size_t len)
 	parsed = frame_parse(c->worker->json, text, len, &f);
 	if (parsed)
 		session_settle_dialect(c, &f);
-	if (journal_state(c->worker) == JOURNAL_SHUT)
+	if (!journal_accepts(c->worker))
 		session_unlogged(c);
 	else if (!parsed)
 		session_not_json(c);
@@ -530,7 +530,7 @@ session_text(struct client *c, char *text, size_t len)
 void
 session_binary(struct client *c)
 {
-	if (journal_state(c->worker) == JOURNAL_SHUT) {
+	if (!journal_accepts(c->worker)) {
 		session_unlogged(c);
 		return;
 	}
