@@ -221,7 +221,7 @@ def activate(socks, pid=""):
 
 # ---- where it writes ----
 
-def place(lab):
+def scratch(lab):
     """A directory of the node's user, out of the node's own."""
     home = pathlib.Path(tempfile.mkdtemp(prefix="a.", dir=lab.stage.dir))
     lab.stage.own(home, 0o755)
@@ -232,7 +232,7 @@ class Tmpfs:
     """A small file system, filled up; root's to mount."""
 
     def __init__(self, lab):
-        self.home = place(lab)
+        self.home = scratch(lab)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none",
                         str(self.home)], check=True)
         lab.stage.own(self.home, 0o755)

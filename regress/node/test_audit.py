@@ -15,7 +15,7 @@ import time
 import pytest
 
 from node import BINARY, TIMEOUT, frame, wait_for
-from ops import Tmpfs, place
+from ops import Tmpfs, scratch
 
 SEED = hashlib.sha256(b"a signing key of the tests").hexdigest()
 ZEROS = "0" * 64
@@ -31,7 +31,7 @@ SPKI = bytes.fromhex("302a300506032b6570032100")
 
 @contextlib.contextmanager
 def audited(lab, keys=None, home=None, signed=True, secrets=(), **settings):
-    log = (home or place(lab)) / "audit.jsonl"
+    log = (home or scratch(lab)) / "audit.jsonl"
     env = {"NODE_SIGNING_KEY": SEED} if signed else {}
     with lab.node(keys, env=env, audit_log_file=str(log),
                   **settings) as node:
@@ -303,7 +303,7 @@ def test_without_a_key_no_line_is_signed(lab):
 
 
 def test_the_key_may_be_in_a_file(lab):
-    home = place(lab)
+    home = scratch(lab)
     key = home / "signing.key"
     key.write_text(SEED + "\n")
     lab.stage.own(key, 0o600)
@@ -453,7 +453,7 @@ def test_a_torn_last_line_is_cut_off(lab, torn):
 
 
 def test_a_torn_first_line_is_cut_off(lab):
-    home = place(lab)
+    home = scratch(lab)
     log = home / "audit.jsonl"
     log.write_text('{"i":0,"time')
     lab.stage.own(log, 0o600)
@@ -471,7 +471,7 @@ GOOD = ('{"i":0,"timestamp_ms":1,"direction":"in","session_id":"1",'
     "what a day\n", "\n", GOOD % (ZEROS, ZEROS), "x" * 100000],
     ids=["text", "empty", "hash", "long"])
 def test_a_file_that_is_no_audit_log_is_left_alone(lab, content):
-    home = place(lab)
+    home = scratch(lab)
     log = home / "audit.jsonl"
     log.write_text(content)
     lab.stage.own(log, 0o600)
@@ -503,7 +503,7 @@ def bad_directory(lab, log):
     (bad_mode, "its mode is too open"), (bad_link, "levels of symbolic"),
     (bad_fifo, "not a regular file"), (bad_directory, "Is a directory")])
 def test_a_file_that_will_not_do_stops_the_start(lab, make, why):
-    home = place(lab)
+    home = scratch(lab)
     make(lab, home / "audit.jsonl")
     with pytest.raises(AssertionError), audited(lab, home=home):
         pass
@@ -524,7 +524,7 @@ class Limited:
     """The log may not grow: a limit of ltp-audit's."""
 
     def __init__(self, lab):
-        self.home = place(lab)
+        self.home = scratch(lab)
         self.lab = lab
 
     def limit(self, node, size):

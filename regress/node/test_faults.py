@@ -441,7 +441,7 @@ class Limited:
     """The log may not grow: a limit of the supervisor's."""
 
     def __init__(self, lab):
-        self.home = ops.place(lab)
+        self.home = ops.scratch(lab)
         self.command = lab.stage.command("")[:-1]
 
     def limit(self, node, size):
