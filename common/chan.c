@@ -451,6 +451,12 @@ chan_drain(struct chan *ch)
 		continue;
 }
 
+struct event_base *
+chan_base(const struct chan *ch)
+{
+	return event_get_base(ch->readable);
+}
+
 size_t
 chan_queued(const struct chan *ch)
 {

@@ -78,6 +78,8 @@ int chan_send_fds(struct chan *, enum msg_type, const int *fds, size_t nfds,
 int chan_flush(struct chan *, int timeout_ms);
 /* Dispatch what has arrived already; the channel may be freed by that. */
 void chan_drain(struct chan *);
+/* Whose loop it is in. */
+struct event_base *chan_base(const struct chan *);
 /* Bytes queued. */
 size_t chan_queued(const struct chan *);
 /* What was wrong, after CHAN_VIOLATION: a short static text. */

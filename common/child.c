@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hooks.h"
 #include "log.h"
 #include "procinfo.h"
 #include "sandbox.h"
@@ -94,6 +95,12 @@ child_paths_init(const char *argv0)
 	return 0;
 }
 
+const char *
+child_path(size_t i)
+{
+	return i < PROGRAMS ? programs[i].path : NULL;
+}
+
 /*
  * In the child, between fork and exec: descriptors 0 and 1 are /dev/null, 2
  * stays, 3 is the channel, nothing else is open.
@@ -101,17 +108,16 @@ child_paths_init(const char *argv0)
 static _Noreturn void
 child_exec(const struct child_program *p, unsigned slot, int fd, pid_t parent)
 {
-	char slot_text[16], parent_text[16];
-	char *argv[] = { NULL, slot_text, parent_text, NULL };
+	char name[32], slot_text[16], parent_text[16], demand[32];
+	char *argv[] = { name, slot_text, parent_text, demand, NULL };
 	char *envp[] = { NULL };
-	char name[32];
 	sigset_t none;
 	int null;
 
 	strlcpy(name, p->name, sizeof(name));
-	argv[0] = name;
 	snprintf(slot_text, sizeof(slot_text), "%u", slot);
 	snprintf(parent_text, sizeof(parent_text), "%ld", (long)parent);
+	strlcpy(demand, sandbox_demanded(), sizeof(demand));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (dup2(fd, CHILD_CHANNEL_FD) == -1)
@@ -168,7 +174,7 @@ child_start(enum role role, int argc, char *argv[])
 	int parent;
 
 	log_init(role_name(role), LEVEL_INFO);
-	if (argc != 3 || fstat(CHILD_CHANNEL_FD, &st) == -1 ||
+	if (argc != 4 || fstat(CHILD_CHANNEL_FD, &st) == -1 ||
 	    !S_ISSOCK(st.st_mode)) {
 		fprintf(stderr, "%s: this program is started by ltpd(8)\n",
 		    role_name(role));
@@ -180,6 +186,8 @@ child_start(enum role role, int argc, char *argv[])
 	parent = strtonum(argv[2], 1, INT_MAX, &error);
 	if (error != NULL)
 		fatalx("parent is %s: %s", error, argv[2]);
+	if (sandbox_demand(argv[3]) == -1)
+		fatalx("no such sandbox: %s", argv[3]);
 	if (sandbox_harden(parent) == -1) {
 		if (errno == ESRCH)
 			exit(0);
@@ -208,6 +216,7 @@ child_enter(enum role role, struct chan *parent)
 	const char *why;
 	size_t nfds;
 
+	hooks_arm(chan_base(parent));
 	nfds = procinfo_open(fds);
 	if (sandbox_enter(role, &why) == -1)
 		fatal("sandbox: %s", why);
@@ -218,9 +227,18 @@ child_enter(enum role role, struct chan *parent)
 	ready.no_new_privs = state.no_new_privs;
 	ready.dumpable = state.dumpable;
 	ready.uid = getuid();
+	ready.landlock_fs = state.landlock_fs;
+	ready.landlock_net = state.landlock_net;
+	ready.landlock_scope = state.landlock_scope;
 	if (chan_send_fds(
 		parent, MSG_READY, fds, nfds, &ready, sizeof(ready)) == -1)
 		fatal("channel");
+}
+
+void
+child_pong(struct chan *parent)
+{
+	chan_send(parent, MSG_PONG, NULL, 0, NULL, 0);
 }
 
 void

@@ -21,6 +21,9 @@
  */
 int child_paths_init(const char *argv0);
 
+/* The path of each of these programs in turn; NULL after the last. */
+const char *child_path(size_t);
+
 /*
  * Start the program of a role.  slot is printed in its title and its log
  * lines.  Returns the pid and sets *chan_fd (non-blocking, close-on-exec,
@@ -42,6 +45,9 @@ unsigned child_start(enum role, int argc, char *argv[]);
  * cannot enter its sandbox ends here.
  */
 void child_enter(enum role, struct chan *parent);
+
+/* MSG_PING */
+void child_pong(struct chan *parent);
 
 /* MSG_LOG_LEVEL */
 void child_log_level(const struct msg *);

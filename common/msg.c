@@ -42,6 +42,10 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    0 },
 	[MSG_LOG_LEVEL] = { "log_level", ROLE_PARENT, ROLE_CHILD,
 	    EXACT(msg_log_level), 0, 0 },
+	[MSG_PING] = { "ping", ROLE_PARENT, ROLE_CHILD, NOTHING, 0, 0 },
+	[MSG_PONG] = { "pong", ROLE_CHILD, ROLE_PARENT, NOTHING, 0, 0 },
+	[MSG_TRAPPED] = { "trapped", ROLE_CHILD, ROLE_PARENT,
+	    EXACT(msg_trapped), 0, 0 },
 	[MSG_DRAIN] = { "drain", ROLE_PARENT, ROLE_WORKER, EXACT(msg_drain), 0,
 	    0 },
 
@@ -128,10 +132,11 @@ _Static_assert(sizeof(struct msg_conf_proxy) == 20, "msg_conf_proxy");
 _Static_assert(sizeof(struct msg_conf_key) == 36, "msg_conf_key");
 _Static_assert(sizeof(struct msg_conf_end) == 16, "msg_conf_end");
 _Static_assert(sizeof(struct msg_conf_ack) == 4, "msg_conf_ack");
-_Static_assert(sizeof(struct msg_ready) == 8, "msg_ready");
+_Static_assert(sizeof(struct msg_ready) == 16, "msg_ready");
 _Static_assert(sizeof(struct msg_peer) == 8, "msg_peer");
 _Static_assert(sizeof(struct msg_log) == 8, "msg_log");
 _Static_assert(sizeof(struct msg_log_level) == 4, "msg_log_level");
+_Static_assert(sizeof(struct msg_trapped) == 4, "msg_trapped");
 _Static_assert(sizeof(struct msg_drain) == 4, "msg_drain");
 _Static_assert(sizeof(struct msg_conn) == 40, "msg_conn");
 _Static_assert(
@@ -153,7 +158,7 @@ _Static_assert(
     sizeof(struct msg_audit_record) + AUDIT_SESSION_MAX + AUDIT_FRAME_MAX <=
 	MSG_MAX_PAYLOAD,
     "a record fits");
-_Static_assert(sizeof(struct msg_process) == 80, "msg_process");
+_Static_assert(sizeof(struct msg_process) == 88, "msg_process");
 _Static_assert(sizeof(struct msg_ctl_summary) == sizeof(struct msg_stat) + 24,
     "msg_ctl_summary");
 _Static_assert(sizeof(struct msg_keys_get) == 8, "msg_keys_get");

@@ -50,6 +50,9 @@ enum msg_type {
 	MSG_PEER,
 	MSG_LOG,
 	MSG_LOG_LEVEL,
+	MSG_PING,
+	MSG_PONG,
+	MSG_TRAPPED,
 	MSG_DRAIN,
 
 	/* Supervisor and workers: connections, counters, sessions. */
@@ -223,6 +226,9 @@ struct msg_ready {
 	uint8_t no_new_privs;
 	uint8_t dumpable;
 	uint32_t uid;
+	uint32_t landlock_fs; /* rights that are taken away, LL_FS_* */
+	uint16_t landlock_net;
+	uint16_t landlock_scope;
 };
 
 /* MSG_PEER: a descriptor, the channel to a sibling. */
@@ -240,6 +246,16 @@ struct msg_log {
 
 struct msg_log_level {
 	uint32_t level;
+};
+
+/*
+ * MSG_PING: no payload; answered by MSG_PONG.  A child that is stopped, or
+ * spins, does not answer.
+ */
+
+/* MSG_TRAPPED: the last word of a child that made a forbidden call. */
+struct msg_trapped {
+	int32_t call; /* its number */
 };
 
 /* MSG_DRAIN: close everything with 1001, leave when done. */
@@ -451,6 +467,9 @@ struct msg_process {
 	uint8_t dumpable;
 	uint8_t last; /* the last of this round */
 	uint8_t pad[2];
+	uint32_t landlock_fs; /* as in struct msg_ready */
+	uint16_t landlock_net;
+	uint16_t landlock_scope;
 };
 
 enum child_state {

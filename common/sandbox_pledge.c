@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "sandbox.h"
@@ -37,8 +39,6 @@ static const struct policy policies[] = {
 	{ ROLE_AUDIT, "stdio recvfd", NULL, true },
 	/* the same as auth, and to accept; the listener comes once. */
 	{ ROLE_METRICS, "stdio inet recvfd", "stdio inet", true },
-	/* ask over a socket, read files; then talk to the terminal alone. */
-	{ ROLE_CTL, "stdio rpath inet unix tty", "stdio tty", false },
 };
 
 static const struct policy *
@@ -69,6 +69,28 @@ sandbox_harden(int parent)
 		return -1;
 	}
 	return 0;
+}
+
+/* Demands are about mechanisms of Linux; those of every build make sense. */
+int
+sandbox_demand(const char *word)
+{
+	return strcmp(word, "both") == 0 ||
+		       strcmp(word, "landlock-optional") == 0
+		   ? 0
+		   : -1;
+}
+
+const char *
+sandbox_demanded(void)
+{
+	return "both";
+}
+
+int
+sandbox_unveil(const char *path, const char *permissions)
+{
+	return unveil(path, permissions);
 }
 
 int
@@ -111,6 +133,12 @@ sandbox_tighten(enum role role, const char **why)
 	return 0;
 }
 
+int
+sandbox_pledge(const char *promises)
+{
+	return pledge(promises, NULL);
+}
+
 /*
  * The last two are questions of Linux.  No child has exec, by which it could
  * gain privileges, and no promise allows ptrace(2).
@@ -122,4 +150,14 @@ sandbox_report(struct sandbox_state *state)
 	state->landlock_abi = 0;
 	state->no_new_privs = 1;
 	state->dumpable = 0;
+	state->landlock_fs = 0;
+	state->landlock_net = state->landlock_scope = 0;
+}
+
+/* Not known by name here. */
+char *
+sandbox_call_name(char buf[SANDBOX_CALL_MAX], int nr)
+{
+	snprintf(buf, SANDBOX_CALL_MAX, "call %d", nr);
+	return buf;
 }

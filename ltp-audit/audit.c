@@ -355,7 +355,6 @@ audit_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 {
 	struct audit *a = arg;
 
-	(void)ch;
 	switch (m->type) {
 	case MSG_CONF_BEGIN:
 		audit_conf_begin(a, m);
@@ -380,6 +379,9 @@ audit_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
+		break;
+	case MSG_PING:
+		child_pong(ch);
 		break;
 	default:
 		fatalx("%s from supervisor", msg_name(m->type));

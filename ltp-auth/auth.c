@@ -385,7 +385,6 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 {
 	struct auth *a = arg;
 
-	(void)ch;
 	switch (m->type) {
 	case MSG_CONF_BEGIN:
 		auth_conf_begin(a, m);
@@ -407,6 +406,9 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
+		break;
+	case MSG_PING:
+		child_pong(ch);
 		break;
 	default:
 		fatalx("%s from supervisor", msg_name(m->type));

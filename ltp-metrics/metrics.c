@@ -223,7 +223,6 @@ metrics_dispatch_parent(struct chan *ch, struct msg *msg, void *arg)
 {
 	struct metrics *m = arg;
 
-	(void)ch;
 	switch (msg->type) {
 	case MSG_LISTENER:
 		metrics_listener(m, msg);
@@ -239,6 +238,9 @@ metrics_dispatch_parent(struct chan *ch, struct msg *msg, void *arg)
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(msg);
+		break;
+	case MSG_PING:
+		child_pong(ch);
 		break;
 	case MSG_STAT:
 		metrics_stat(m, msg);
@@ -265,7 +267,7 @@ metrics_print(struct evbuffer *out, void *arg)
 {
 	const struct metrics *m = arg;
 
-	if (exposition_print(out, &m->snapshot, PACKAGE_VERSION) == -1)
+	if (exposition_print(out, &m->snapshot, LTPD_VERSION) == -1)
 		return -1;
 	return 200;
 }
@@ -275,7 +277,7 @@ metrics_print_health(struct evbuffer *out, void *arg)
 {
 	const struct metrics *m = arg;
 
-	return health_print(out, &m->snapshot, monotime_now(), PACKAGE_VERSION);
+	return health_print(out, &m->snapshot, monotime_now(), LTPD_VERSION);
 }
 
 static int

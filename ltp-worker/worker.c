@@ -407,7 +407,6 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 {
 	struct worker *w = arg;
 
-	(void)ch;
 	worker_wake(w);
 	switch (m->type) {
 	case MSG_CONF_BEGIN:
@@ -435,6 +434,9 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
+		break;
+	case MSG_PING:
+		child_pong(ch);
 		break;
 	case MSG_CONN_NEW:
 		worker_adopt(w, m);

@@ -323,7 +323,7 @@ socket_default(void)
 void
 ltpctl_connected(const struct ltpctl *ctl)
 {
-	if (ltpctl_pledge(ctl->verb->running) == -1)
+	if (sandbox_pledge(ctl->verb->running) == -1)
 		err(LTPCTL_FAILED, "pledge");
 }
 
@@ -470,7 +470,7 @@ main(int argc, char *argv[])
 	ctl.args = argv + optind + used;
 	ctl.nargs = argc - optind - used;
 	options_check(&ctl, seen);
-	if (ltpctl_pledge(ctl.verb->setup) == -1)
+	if (sandbox_pledge(ctl.verb->setup) == -1)
 		err(LTPCTL_FAILED, "pledge");
 	status = ctl.verb->run(&ctl);
 	/* A full disk must not pass for an answer. */

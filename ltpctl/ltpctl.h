@@ -47,25 +47,6 @@ struct verb {
 	const char *help;
 };
 
-/*
- * pledge(2) where there is one.  The hook of the verb table: called with the
- * promises of the two columns.  0, or -1 with errno.
- */
-#ifdef __OpenBSD__
-static inline int
-ltpctl_pledge(const char *promises)
-{
-	return pledge(promises, NULL);
-}
-#else
-static inline int
-ltpctl_pledge(const char *promises)
-{
-	(void)promises;
-	return 0;
-}
-#endif
-
 /* Connect to the supervisor; then no more than the second promises. */
 int ltpctl_connect(struct ltpctl *, struct ask *);
 /* From now on the promises of the second column only; exits on failure. */

@@ -154,6 +154,7 @@ output_mechanism(unsigned mechanism)
 		[SANDBOX_NONE] = "none",
 		[SANDBOX_SECCOMP] = "seccomp",
 		[SANDBOX_PLEDGE] = "pledge",
+		[SANDBOX_LANDLOCK] = "landlock",
 	};
 
 	return output_name(names, NITEMS(names), mechanism);
@@ -190,9 +191,13 @@ output_sandbox(char buf[OUTPUT_LINE_MAX], const struct msg_process *p)
 	if (p->seccomp == 0 && p->landlock_abi == 0)
 		how = "none ";
 	snprintf(buf, OUTPUT_LINE_MAX,
-	    "%sseccomp=%u landlock=%u no_new_privs=%u dumpable=%u", how,
-	    (unsigned)p->seccomp, (unsigned)p->landlock_abi,
-	    (unsigned)p->no_new_privs, (unsigned)p->dumpable);
+	    "%sseccomp=%u landlock=%u rights=fs:%d,net:%d,scope:%d "
+	    "no_new_privs=%u dumpable=%u",
+	    how, (unsigned)p->seccomp, (unsigned)p->landlock_abi,
+	    __builtin_popcount(p->landlock_fs),
+	    __builtin_popcount(p->landlock_net),
+	    __builtin_popcount(p->landlock_scope), (unsigned)p->no_new_privs,
+	    (unsigned)p->dumpable);
 	return buf;
 }
 

@@ -11,6 +11,8 @@
 #include "output_json.h"
 #include "utf8.h"
 
+#define NITEMS(a)       (sizeof(a) / sizeof((a)[0]))
+
 #define REPLACEMENT     "\xef\xbf\xbd" /* U+FFFD */
 #define REPLACEMENT_LEN 3
 #define UNSET           "<unset>" /* a setting without a value */
@@ -308,6 +310,30 @@ output_json_process(const struct msg_process *p)
 	return o;
 }
 
+/* Names as in landlock(7), by bit. */
+static const char *const fs_rights[] = { "execute", "write_file", "read_file",
+	"read_dir", "remove_dir", "remove_file", "make_char", "make_dir",
+	"make_reg", "make_sock", "make_fifo", "make_block", "make_sym", "refer",
+	"truncate", "ioctl_dev", "resolve_unix" };
+static const char *const net_rights[] = { "bind_tcp", "connect_tcp", "bind_udp",
+	"send_udp" };
+static const char *const scope_rights[] = { "abstract_unix_socket", "signal" };
+
+/* The rights that are taken away, as a list. */
+static void
+json_rights(json_t *o, const char *name, uint32_t rights,
+    const char *const *names, size_t count)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if ((rights & UINT32_C(1) << i) != 0)
+			json_array_append_new(list, json_string(names[i]));
+	}
+	output_json_set(o, name, list);
+}
+
 static void
 json_process(struct output_to *to, const struct msg_process *p)
 {
@@ -316,6 +342,12 @@ json_process(struct output_to *to, const struct msg_process *p)
 	output_json_str(sb, "mechanism", output_mechanism(p->mechanism));
 	output_json_int(sb, "seccomp", p->seccomp);
 	output_json_int(sb, "landlock_abi", p->landlock_abi);
+	json_rights(
+	    sb, "landlock_fs", p->landlock_fs, fs_rights, NITEMS(fs_rights));
+	json_rights(sb, "landlock_net", p->landlock_net, net_rights,
+	    NITEMS(net_rights));
+	json_rights(sb, "landlock_scope", p->landlock_scope, scope_rights,
+	    NITEMS(scope_rights));
 	output_json_bool(sb, "no_new_privs", p->no_new_privs);
 	output_json_bool(sb, "dumpable", p->dumpable);
 	output_json_set(o, "sandbox", sb);

@@ -116,10 +116,10 @@ show_summary(struct caller *c)
 	m.max_sessions = p->conf->max_sessions;
 	m.auth_mode = p->conf->auth_mode;
 	m.log_level = log_get_level();
-	m.version_len = strlen(PACKAGE_VERSION);
+	m.version_len = strlen(LTPD_VERSION);
 	m.node_id_len = strlen(p->conf->id);
 	wire_out_init(&out, tail, sizeof(tail));
-	wire_put(&out, PACKAGE_VERSION, m.version_len);
+	wire_put(&out, LTPD_VERSION, m.version_len);
 	wire_put(&out, p->conf->id, m.node_id_len);
 	chan_send(c->ch, MSG_CTL_SUMMARY, &m, sizeof(m), tail, out.len);
 	for (i = 0; (text = listener_text(p->listener, i)) != NULL; i++)

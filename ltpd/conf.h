@@ -99,6 +99,8 @@ struct conf {
 	int64_t workers;
 	char *control_socket;
 	char *control_group; /* NULL: only root and our uid */
+	bool landlock_optional;
+	char *sandbox; /* as sandbox_demand(); only with regress hooks */
 	int64_t log_level; /* enum log_level */
 	char *log_file; /* NULL: syslog */
 	int64_t log_format; /* enum conf_log_format */

@@ -3,6 +3,8 @@
  * of a setting; how its kind is read and printed is conf_value.c's business,
  * and whether it goes with other settings conf.c's.
  */
+#include "config.h"
+
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -122,6 +124,11 @@ const struct keyword keywords[] = {
 	    .check = check_socket, .variable = { "LTPD_CONTROL_SOCKET" } },
 	{ ROW(control_group, KIND_STRING), .flags = KEYWORD_RESTART,
 	    .check = check_group },
+	{ ROW(landlock_optional, KIND_BOOL), .initial = "false",
+	    .flags = KEYWORD_RESTART },
+#ifdef LTPD_REGRESS_HOOKS
+	{ ROW(sandbox, KIND_STRING), .flags = KEYWORD_RESTART },
+#endif
 	{ ROW(log_level, KIND_CHOICE), .initial = "info", .choices = log_levels,
 	    .flags = KEYWORD_PLAIN_ENV, .variable = { "RUST_LOG" } },
 	{ ROW(log_format, KIND_CHOICE), .initial = "text",

@@ -16,7 +16,9 @@
 #include "auditlog.h"
 #include "child.h"
 #include "conf.h"
+#include "control.h"
 #include "digest.h"
+#include "hooks.h"
 #include "keyfile.h"
 #include "keys.h"
 #include "listener.h"
@@ -24,6 +26,7 @@
 #include "logfile.h"
 #include "notify.h"
 #include "parent.h"
+#include "paths.h"
 #include "reload.h"
 #include "sandbox.h"
 
@@ -31,7 +34,9 @@
 
 _Static_assert(RELOAD_ERROR_MAX >= CONF_ERROR_MAX &&
 		   RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX &&
-		   RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX,
+		   RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= PATHS_ERROR_MAX &&
+		   RELOAD_ERROR_MAX >= CONTROL_ERROR_MAX,
     "one buffer serves all errors of a start");
 
 static _Noreturn void
@@ -57,8 +62,10 @@ help(void)
 static _Noreturn void
 version(void)
 {
-	printf("ltpd %s\n", PACKAGE_VERSION);
+	printf("ltpd %s\n", LTPD_VERSION);
 	printf("sandbox: %s\n", LTPD_SANDBOX);
+	if (hooks_text() != NULL)
+		printf("regress hooks: %s\n", hooks_text());
 	printf("remote listeners: not built in\n");
 	printf("jwt: not built in\n");
 	printf("audit log: built in\n");
@@ -160,6 +167,21 @@ raise_descriptor_limit(void)
 	}
 }
 
+/* A reload reads the configuration again, from another directory. */
+static void
+stay_found(struct options *o)
+{
+	char *path, *dir;
+
+	if (o->conf_path == NULL || o->conf_path[0] == '/')
+		return;
+	if ((dir = getcwd(NULL, 0)) == NULL ||
+	    asprintf(&path, "%s/%s", dir, o->conf_path) == -1)
+		fatal("%s", o->conf_path);
+	free(dir);
+	o->conf_path = path;
+}
+
 /*
  * Go into the background.  The caller of ltpd waits until the node is up,
  * so that its exit status tells; the returned descriptor is where to say so.
@@ -194,6 +216,42 @@ background(void)
 	return pipefd[1];
 }
 
+/*
+ * What is done once and not after it: open the control socket, and shut the
+ * supervisor in.
+ */
+static void
+confine(struct parent *p)
+{
+	char error[RELOAD_ERROR_MAX];
+	const char *demand = "both", *why;
+	int saved;
+
+	if (hooks_text() != NULL)
+		log_warnx("ltpd: built with regress hooks, for tests alone");
+	if (p->conf->sandbox != NULL)
+		demand = p->conf->sandbox;
+	else if (p->conf->landlock_optional)
+		demand = "landlock-optional";
+	if (sandbox_demand(demand) == -1)
+		fatalx("sandbox: no such mode: %s", demand);
+	p->control = control_open(
+	    p->conf->control_socket, p->conf->control_group, error);
+	if (p->control == NULL)
+		fatalx("%s", error);
+	p->paths = paths_new(p->conf, p->opts->conf_path, error);
+	if (p->paths == NULL) {
+		control_free(p->control);
+		fatalx("sandbox: %s", error);
+	}
+	if (sandbox_enter(ROLE_PARENT, &why) == -1) {
+		saved = errno;
+		control_free(p->control);
+		errno = saved;
+		fatal("sandbox: %s", why);
+	}
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -201,7 +259,6 @@ main(int argc, char *argv[])
 	struct options opts = { .defs = defs };
 	struct parent p = { .opts = &opts, .ready_fd = -1 };
 	char error[LISTENER_ERROR_MAX];
-	const char *why;
 
 	if (sandbox_harden(0) == -1)
 		fatal("cannot harden the process");
@@ -219,14 +276,15 @@ main(int argc, char *argv[])
 	raise_descriptor_limit();
 	if ((p.listener = listener_open(p.conf, error)) == NULL)
 		fatalx("%s", error);
-	if (!opts.debug)
+	if (!opts.debug) {
+		stay_found(&opts);
 		p.ready_fd = background();
+	}
 	if (logfile_open(p.conf->log_file, opts.debug) == -1)
 		fatal("log_file: %s",
 		    p.conf->log_file == NULL ? "syslog" : p.conf->log_file);
 	logfile_echo(!opts.debug);
 	logfile_set_json(p.conf->log_format == LOG_FORMAT_JSON);
-	if (sandbox_enter(ROLE_PARENT, &why) == -1)
-		fatal("sandbox: %s", why);
+	confine(&p);
 	return parent_run(&p);
 }

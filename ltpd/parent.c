@@ -20,14 +20,17 @@
 #include "chan.h"
 #include "control.h"
 #include "counters.h"
+#include "hooks.h"
 #include "keys.h"
 #include "listener.h"
 #include "log.h"
 #include "logfile.h"
 #include "notify.h"
+#include "paths.h"
 #include "pool.h"
 #include "reload.h"
 #include "shared.h"
+#include "watchdog.h"
 #include "wire.h"
 
 #define PARENT_DRAIN_MS 5000
@@ -68,6 +71,7 @@ parent_child_hello(struct chan *ch, struct child *c, struct msg *m)
 	}
 	c->nproc = m->nfds;
 	c->state = CHILD_READY;
+	c->unanswered = 0;
 	log_debug("%s: ready pid=%ld", pool_child_name(c), (long)c->pid);
 	parent_child_ready(c->parent, c);
 }
@@ -92,6 +96,25 @@ parent_child_log(struct child *c, struct msg *m)
 		    head.dropped);
 	}
 	logfile_write(level, pool_child_name(c), text);
+}
+
+/* It is dead, or is hindered from it, which the watchdog sees to. */
+static void
+parent_child_trapped(struct child *c, struct msg *m)
+{
+	struct msg_trapped trapped;
+
+	memcpy(&trapped, m->data, sizeof(trapped));
+	c->trapped = true;
+	c->call = trapped.call;
+	c->state = CHILD_DYING;
+}
+
+static void
+parent_child_pong(struct chan *ch, struct child *c)
+{
+	if (!watchdog_pong(c))
+		chan_reject(ch, "answers what nobody asked");
 }
 
 static void
@@ -146,6 +169,12 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_LOG:
 		parent_child_log(c, m);
+		break;
+	case MSG_PONG:
+		parent_child_pong(ch, c);
+		break;
+	case MSG_TRAPPED:
+		parent_child_trapped(c, m);
 		break;
 	case MSG_COUNT:
 		parent_child_count(ch, c, m);
@@ -392,9 +421,12 @@ parent_catch_signals(struct parent *p)
 static void
 parent_tick(int fd, short what, void *arg)
 {
+	struct parent *p = arg;
+
 	(void)fd;
 	(void)what;
-	counters_publish(arg);
+	watchdog_tick(p->pool);
+	counters_publish(p);
 }
 
 static int
@@ -427,8 +459,6 @@ parent_log_level(struct parent *p, enum log_level level)
 static int
 parent_begin(struct parent *p)
 {
-	char error[CONTROL_ERROR_MAX];
-
 	p->started = monotime_now();
 	p->next_conn = 1;
 	p->generation = p->last_generation = 1;
@@ -437,14 +467,9 @@ parent_begin(struct parent *p)
 		log_warn("ltpd: event base");
 		return -1;
 	}
+	hooks_arm(p->base);
 	if ((p->shared = shared_new(p->conf->workers, &p->shared_fd)) == NULL) {
 		log_warn("ltpd: shared table");
-		return -1;
-	}
-	p->control = control_open(
-	    p->conf->control_socket, p->conf->control_group, error);
-	if (p->control == NULL) {
-		log_at(LEVEL_ERROR, "%s", error);
 		return -1;
 	}
 	if ((p->keywatch = keywatch_new(p)) == NULL) {
@@ -483,6 +508,7 @@ parent_end(struct parent *p)
 	if (p->base != NULL)
 		event_base_free(p->base);
 	auditlog_free(p->auditlog);
+	paths_free(p->paths);
 	keyset_free(p->keys);
 	keyset_free(p->base_keys);
 	conf_free(p->conf);

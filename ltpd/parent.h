@@ -23,6 +23,7 @@ struct control;
 struct keywatch;
 struct listener;
 struct msg;
+struct paths;
 struct pool;
 struct reload;
 struct shared;
@@ -41,6 +42,7 @@ struct options {
 
 struct parent {
 	const struct options *opts;
+	struct paths *paths;
 	struct event_base *base;
 	struct conf *conf;
 	struct conf_env *env;
@@ -70,7 +72,8 @@ struct parent {
 
 /*
  * Run the node until it is told to stop.  p has options, conf, env and keys;
- * the listening sockets are open.  Returns the exit status.
+ * the listening sockets and the control socket are open; the sandbox is
+ * entered.  Returns the exit status.
  */
 int parent_run(struct parent *);
 

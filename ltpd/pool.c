@@ -25,6 +25,7 @@
 #include "reload.h"
 #include "sandbox.h"
 #include "shared.h"
+#include "watchdog.h"
 
 /* Back-off: so many deaths in a row cost nothing, then one start a second. */
 #define POOL_QUICK_DEATHS 5
@@ -201,6 +202,8 @@ pool_spawn(struct child *c)
 		return -1;
 	}
 	c->state = CHILD_STARTING;
+	c->unanswered = 0;
+	c->trapped = false;
 	c->ch = chan_new(
 	    c->parent->base, fd, ROLE_PARENT, c->role, &pool_chan_ops, c);
 	if (c->ch == NULL) {
@@ -291,30 +294,35 @@ pool_count_restart(struct child *c)
 }
 
 static void
-pool_log_death(const struct child *c, int status)
+pool_log_death(const struct child *c, pid_t pid, int status)
 {
 	const char *name = pool_child_name(c);
+	char call[SANDBOX_CALL_MAX];
 
-	if (WIFSIGNALED(status))
-		log_warnx("%s: died of signal %d (%s) pid=%ld", name,
+	if (WIFSIGNALED(status) && c->trapped)
+		log_warnx("%s: died of signal %d (%s: %s) pid=%ld", name,
 		    WTERMSIG(status), strsignal(WTERMSIG(status)),
-		    (long)c->pid);
+		    sandbox_call_name(call, c->call), (long)pid);
+	else if (WIFSIGNALED(status))
+		log_warnx("%s: died of signal %d (%s) pid=%ld", name,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)), (long)pid);
 	else if (!c->parent->stopping || WEXITSTATUS(status) != 0)
 		log_warnx("%s: exited with status %d pid=%ld", name,
-		    WEXITSTATUS(status), (long)c->pid);
+		    WEXITSTATUS(status), (long)pid);
 }
 
 static void
 pool_buried(struct child *c, int status)
 {
 	struct parent *p = c->parent;
+	pid_t pid = c->pid;
 
-	pool_log_death(c, status);
 	c->pid = 0;
 	/* What it said last counts. */
 	if (c->ch != NULL)
 		chan_drain(c->ch);
 	pool_close(c);
+	pool_log_death(c, pid, status);
 	c->state = CHILD_DOWN;
 	c->acked = false;
 	if (c->role == ROLE_WORKER)
@@ -412,7 +420,7 @@ pool_load(const struct child *c)
 struct child *
 pool_choose(const struct pool *pool)
 {
-	struct child *c, *best = NULL;
+	struct child *c, *best = NULL, *doubtful = NULL;
 	uint32_t load, least = pool->room;
 	size_t i;
 
@@ -422,12 +430,16 @@ pool_choose(const struct pool *pool)
 		    chan_queued(c->ch) > CHAN_LOW_WATER)
 			continue;
 		load = pool_load(c);
-		if (load < least) {
+		if (load >= pool->room)
+			continue;
+		if (watchdog_doubts(c)) {
+			doubtful = c;
+		} else if (load < least) {
 			best = c;
 			least = load;
 		}
 	}
-	return best;
+	return best != NULL ? best : doubtful;
 }
 
 void
@@ -511,6 +523,9 @@ pool_describe_parent(const struct parent *p, struct msg_process *out)
 	out->mechanism = state.mechanism;
 	out->landlock_abi = state.landlock_abi;
 	out->dumpable = state.dumpable;
+	out->landlock_fs = state.landlock_fs;
+	out->landlock_net = state.landlock_net;
+	out->landlock_scope = state.landlock_scope;
 	out->role = ROLE_PARENT;
 	out->pid = getpid();
 	out->uid = getuid();
@@ -533,6 +548,9 @@ pool_describe_child(
 	out->landlock_abi = c->hello.landlock_abi;
 	out->dumpable = c->hello.dumpable;
 	out->no_new_privs = c->hello.no_new_privs;
+	out->landlock_fs = c->hello.landlock_fs;
+	out->landlock_net = c->hello.landlock_net;
+	out->landlock_scope = c->hello.landlock_scope;
 	out->cpu_us = out->resident_bytes = out->descriptors = -1;
 	if (c->pid != 0) {
 		out->uptime_ms = monotime_diff_ms(monotime_now(), c->started);

@@ -28,6 +28,9 @@ struct child {
 	struct chan *ch; /* NULL: none */
 	uint32_t generation; /* of the configuration it was sent last */
 	bool acked; /* it has that one */
+	unsigned unanswered; /* seconds since it was asked, 0: it was not */
+	bool trapped; /* it made a forbidden call: */
+	int32_t call;
 	struct msg_ready hello;
 	int proc[PROCINFO_FDS];
 	size_t nproc;
@@ -65,7 +68,10 @@ void pool_kill(struct child *, const char *why);
 /* All children that should run are ready. */
 bool pool_is_ready(const struct pool *);
 size_t pool_workers_ready(const struct pool *);
-/* The ready worker with the fewest connections that has room, or NULL. */
+/*
+ * The ready worker with the fewest connections that has room; one that does not
+ * answer only when there is no other.  NULL: none.
+ */
 struct child *pool_choose(const struct pool *);
 /* Both are ready: give each an end of a new channel. */
 void pool_introduce(struct child *worker, struct child *sibling);

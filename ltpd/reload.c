@@ -14,6 +14,7 @@
 #include "log.h"
 #include "notify.h"
 #include "parent.h"
+#include "paths.h"
 #include "pool.h"
 #include "logfile.h"
 
@@ -300,7 +301,8 @@ reload_load(struct parent *p, struct reload *r, char error[RELOAD_ERROR_MAX])
 	if (r->conf == NULL)
 		return -1;
 	conf_keep_restart_only(r->conf, p->conf);
-	if (auditlog_check_key(r->conf, error) == -1)
+	if (paths_check(p->paths, r->conf, error) == -1 ||
+	    auditlog_check_key(r->conf, error) == -1)
 		return -1;
 	r->base_keys = keys_read_base(r->conf, p->base_keys, error);
 	if (r->base_keys == NULL)

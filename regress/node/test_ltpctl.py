@@ -157,6 +157,8 @@ def test_children_are_shown_in_their_sandbox(shared):
         assert box["mechanism"] in ("seccomp", "pledge", "none")
         if box["mechanism"] == "seccomp":
             assert box["seccomp"] == 2 and box["landlock_abi"] >= 1
+            assert {"execute", "read_file", "write_file"} <= set(
+                box["landlock_fs"])
             assert box["no_new_privs"] is True
 
 

@@ -211,8 +211,8 @@ every_lie_ends_the_channel(void **state)
 		{ MSG_CONF_ACK, 4, 1, 4, 0, "descriptor count is a lie" },
 		{ MSG_CONF_ACK, 4, 0, 4, 1, "descriptor count is a lie" },
 		{ MSG_CONF_ACK, 4, 1, 4, 1, "unexpected descriptor" },
-		{ MSG_READY, 8, 5, 8, 5, "unexpected descriptor" },
-		{ MSG_READY, 8, 100, 8, 100, "too many descriptors" },
+		{ MSG_READY, 16, 5, 16, 5, "unexpected descriptor" },
+		{ MSG_READY, 16, 100, 16, 100, "too many descriptors" },
 		{ MSG_SESSIONS_PAGE, MSG_MAX_PAYLOAD + 1, 0,
 		    MSG_MAX_PAYLOAD + 1, 0, "message too long" },
 		{ MSG_CONN_NEW, 40, 1, 40, 1, "not a message of this sender" },
@@ -332,7 +332,7 @@ descriptors_are_the_handlers_or_closed(void **state)
 	unsigned before = open_descriptors();
 
 	f->keep_fd = true;
-	peer_send(f, MSG_READY, 8, 4, 8, 4);
+	peer_send(f, MSG_READY, 16, 4, 16, 4);
 	run(f);
 	assert_int_equal(f->messages, 1);
 	assert_int_equal(f->nfds, 4);

@@ -187,14 +187,19 @@ a_process_without_a_sandbox_stands_out(void **state)
 	assert_string_equal(output_process_name(name, &p), "worker[3]");
 	p.dumpable = 1;
 	assert_string_equal(output_sandbox(buf, &p),
-	    "none seccomp=0 landlock=0 no_new_privs=0 dumpable=1");
+	    "none seccomp=0 landlock=0 rights=fs:0,net:0,scope:0 "
+	    "no_new_privs=0 dumpable=1");
 	p.mechanism = SANDBOX_SECCOMP;
 	p.seccomp = 2;
 	p.landlock_abi = 7;
+	p.landlock_fs = 0xffff;
+	p.landlock_net = 3;
+	p.landlock_scope = 3;
 	p.no_new_privs = 1;
 	p.dumpable = 0;
 	assert_string_equal(output_sandbox(buf, &p),
-	    "seccomp=2 landlock=7 no_new_privs=1 dumpable=0");
+	    "seccomp=2 landlock=7 rights=fs:16,net:2,scope:2 "
+	    "no_new_privs=1 dumpable=0");
 	p.mechanism = SANDBOX_PLEDGE;
 	assert_string_equal(output_sandbox(buf, &p), "pledge");
 	p.pid = 0;
