@@ -188,7 +188,8 @@ def test_a_crash_loop_costs_little_and_is_over_when_it_is(lab, seconds):
               f"{100 * spent / (over - begin):.1f} % of a processor; back "
               f"after {1000 * back:.0f} ms, then {1000 * took:.1f} ms; "
               f"meanwhile {dict(knocks.fates)}")
-        assert comes and kills >= seconds
+        # In each place five are free, then there is one a second.
+        assert comes and seconds <= kills <= 2 * (5 + seconds + 2)
         assert spent < 0.2 * (over - begin) or SANITIZED
         node.samples_are({'ltp_restarts_total{process="worker"}': kills})
 
@@ -399,7 +400,7 @@ def annoy(address, data, expected, until):
 
 
 @pytest.mark.parametrize("seconds", [
-    2, pytest.param(20, marks=pytest.mark.long)])
+    1, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", PESTS)
 def test_pests_are_closed_and_slow_nobody_down(lab, kind, seconds):
     data, expected = PESTS[kind]

@@ -433,7 +433,10 @@ def test_out_of_descriptors(lab, workers):
         assert node.get("/livez")[0] == 200
 
         close_all(crowd)
+        left = time.monotonic()
         wait_for(lambda: ops.let_in(node), "new clients are let in", 2)
+        print(f"{100 * spent / (left - begin):.1f} % of a processor; new "
+              f"clients after {1000 * (time.monotonic() - left):.0f} ms")
         beat(wire)
         wire.drop()
         node.metrics_are(ltp_ws_connections_current=0, ltp_sessions_total=0)
