@@ -26,7 +26,7 @@
 /* Connections taken per wake-up and socket. */
 #define LISTENER_BATCH 64
 /* Out of descriptors: how long to wait before trying again. */
-#define LISTENER_PAUSE_MS 250
+#define LISTENER_PAUSE_MS 100
 /* A line about that, once in this time. */
 #define LISTENER_QUIET_MS 1000
 /* Over the cap so many sockets at a time are still refused with an answer. */

@@ -28,8 +28,7 @@ from ops import HELLO_ACK, ROOT, beat, enter, hello, process, started
 
 SANITIZED = any(name in os.environ for name in SANITIZERS)
 PROMPT = 0.5            # seconds
-BEAT = text(compact({"type": "heartbeat", "client_id": "c",
-                     "timestamp_ms": 5}))
+RESUME = 1.0            # until whoever had to wait is served
 MIB = 1024 * 1024
 
 
@@ -42,12 +41,6 @@ def comes_in(node):
         w.expect(HELLO_ACK)
         beat(w, 1, "visitor")
     return time.monotonic() - begin
-
-
-def children(node, name):
-    """The places of these processes, and who is in them."""
-    return {p["slot"]: p["pid"] for p in ops.processes(node)
-            if p["process"] == name}
 
 
 # ---- kill -9 of workers ----
@@ -234,9 +227,6 @@ def test_sessions_live_while_the_supervisor_is_stopped(lab, seconds):
         herd.turns()
         assert node.get("/livez")[0] == 200
         assert {p["restarts"] for p in ops.processes(node)} == {0}
-
-
-RESUME = 1.0            # seconds
 
 
 # ---- a worker without memory ----
