@@ -21,8 +21,8 @@ main(int argc, char *argv[])
 		    stderr, "usage: without-landlock program [argument ...]\n");
 		return 2;
 	}
-	if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
-		LANDLOCK_CREATE_RULESET, 0) != 0 ||
+	if (seccomp_rule_add(
+		ctx, SCMP_ACT_ERRNO(ENOSYS), LANDLOCK_CREATE_RULESET, 0) != 0 ||
 	    seccomp_load(ctx) != 0)
 		errx(1, "no filter");
 	execvp(argv[1], argv + 1);

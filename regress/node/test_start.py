@@ -536,10 +536,11 @@ needs_poor = pytest.mark.skipif(not POOR.exists(), reason="not on this system")
 @needs_poor
 def test_a_kernel_without_landlock_must_be_asked_for(lab):
     with ops.prepared(lab, wrap=[str(POOR)]) as node:
-        line = said(run_ltpd(node, "-d", "-f", str(node.conf)), 1)
-        assert line.startswith(
-            "ltpd: sandbox: the kernel has no Landlock, and "
-            "landlock_optional is not set: ")
+        done = run_ltpd(node, "-d", "-f", str(node.conf))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert " error ltpd sandbox: the kernel has no Landlock, and " \
+            "landlock_optional is not set: " in done.stderr
         assert not node.control.exists()
 
 
