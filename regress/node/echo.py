@@ -14,7 +14,7 @@ import struct
 import subprocess
 
 from node import (BUILD, CLOSE, TIMEOUT, WS_KEY, Wire, accept_of, close,
-                  frame, request, wait_for)
+                  frame, request, same, wait_for)
 
 PROGRAM = BUILD / "regress/client/ws-echo"
 ABREAST = 300   # connections at a time
@@ -49,42 +49,13 @@ BYE = close(1000)
 BYE_REPLY = reply(CLOSE, struct.pack("!H", 1000))
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+class Player:
+    """Plays streams to whoever serves WebSocket in a single process."""
 
-
-class Echo:
-    """One ws-echo, and a connection to it that stays."""
-
-    def __init__(self, *args):
-        self.proc = subprocess.Popen([str(PROGRAM), *args, "0"],
-                                     stdin=subprocess.DEVNULL,
-                                     stdout=subprocess.PIPE, text=True)
-        said = self.proc.stdout.readline()
-        assert said.startswith("listening on 127.0.0.1:"), said
-        self.address = ("127.0.0.1", int(said.rsplit(":", 1)[1]))
-        self.clock = Wire(self.address)
+    def __init__(self, address):
+        self.address = address
+        self.clock = Wire(address)
         self.clock.upgrade()
-        self.idle = descriptors(self.proc.pid)
-
-    def stop(self):
-        """Nobody is forgotten, and it ends well."""
-        try:
-            wait_for(lambda: descriptors(self.proc.pid) == self.idle,
-                     "connections of ws-echo are gone")
-            self.clock.drop()
-            self.proc.send_signal(signal.SIGTERM)
-            assert self.proc.wait(TIMEOUT) == 0
-        finally:
-            self.proc.kill()
-            self.proc.wait()
-            self.proc.stdout.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.stop()
 
     def barrier(self):
         """All that was sent before has been read, as in Node.barrier()."""
@@ -94,14 +65,9 @@ class Echo:
     def dial(self):
         sock = socket.create_connection(self.address, TIMEOUT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # So that ten thousand connections leave nothing in the kernel.
+        # So that thousands of connections leave nothing in the kernel.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         return sock
-
-    def connect(self):
-        wire = Wire(self.address)
-        wire.upgrade()
-        return wire
 
     def play(self, *pieces, opening=REQUEST):
         """Send, and return all that comes until the end."""
@@ -136,9 +102,47 @@ class Echo:
             self.barrier()
             for i, (sock, pieces) in enumerate(zip(socks, streams)):
                 if n == len(pieces) - 1 and before_last is not None:
-                    assert so_far(sock) == before_last[i], pieces
+                    same(so_far(sock), before_last[i])
                 if n < len(pieces):
                     sock.sendall(pieces[n])
+
+
+class Echo(Player):
+    """One ws-echo, and a connection to it that stays."""
+
+    def __init__(self, *args):
+        self.proc = subprocess.Popen([str(PROGRAM), *args, "0"],
+                                     stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, text=True)
+        said = self.proc.stdout.readline()
+        assert said.startswith("listening on 127.0.0.1:"), said
+        super().__init__(("127.0.0.1", int(said.rsplit(":", 1)[1])))
+        self.idle = self.descriptors()
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.proc.pid}/fd"))
+
+    def empty(self, timeout=TIMEOUT):
+        """Wait until only our own connection is left."""
+        wait_for(lambda: self.descriptors() == self.idle,
+                 "connections of ws-echo are gone", timeout, 0.005)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        """Nobody is forgotten, and it ends well."""
+        try:
+            if kind is None:
+                self.empty()
+                self.clock.drop()
+                self.proc.send_signal(signal.SIGTERM)
+                assert self.proc.wait(TIMEOUT) == 0
+        finally:
+            self.clock.drop()
+            self.proc.kill()
+            self.proc.wait()
+            self.proc.stdout.close()
 
 
 def so_far(sock):
