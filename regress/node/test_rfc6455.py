@@ -569,6 +569,11 @@ def limits():
                      (1 << 32) + 1, (1 << 63) - 1):
             yield bad(f"10.4 {name} of {size:#x}", header(opcode, size),
                       *wrong)
+        yield bad(f"10.4 {name} of a byte more than the limit, whole",
+                  frame(opcode, full + b"x"), *wrong)
+        yield bad(f"10.4 {name} of a byte more than the limit, in fragments",
+                  b"".join(fragments(full + b"x", LIMIT - 1, LIMIT,
+                                     opcode=opcode)), *wrong)
         for first, second in ((LIMIT, 1), (1, LIMIT), (LIMIT - 1, 2),
                               (5, (1 << 32) - 5), (1, (1 << 63) - 1)):
             yield bad(f"10.4 {name} of {first} and {second:#x}",
