@@ -111,6 +111,7 @@ class Echo(Player):
     """One ws-echo, and a connection to it that stays."""
 
     def __init__(self, *args):
+        assert PROGRAM.exists(), "make check TESTS= builds ws-echo"
         self.proc = subprocess.Popen([str(PROGRAM), *args, "0"],
                                      stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, text=True)
