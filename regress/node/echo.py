@@ -58,9 +58,17 @@ class Player:
         self.clock.upgrade()
 
     def barrier(self):
-        """All that was sent before has been read, as in Node.barrier()."""
+        """
+        All that was sent before has been read, on connections that are
+        known: the first pong may overtake others in a wake-up.
+        """
         self.clock.pong()
         self.clock.pong()
+
+    def settle(self):
+        """The same, and what has connected is known: a wake-up more."""
+        self.clock.pong()
+        self.barrier()
 
     def dial(self):
         sock = socket.create_connection(self.address, TIMEOUT)
@@ -89,6 +97,7 @@ class Player:
             try:
                 for sock in socks:
                     sock.sendall(opening)
+                self.settle()
                 self.march(socks, some, before_last and
                            before_last[i:i + ABREAST])
                 got += [rest(sock) for sock in socks]
@@ -99,7 +108,8 @@ class Player:
 
     def march(self, socks, streams, before_last):
         for n in range(max(map(len, streams))):
-            self.barrier()
+            if n > 0:
+                self.barrier()
             for i, (sock, pieces) in enumerate(zip(socks, streams)):
                 if n == len(pieces) - 1 and before_last is not None:
                     same(so_far(sock), before_last[i])

@@ -167,7 +167,7 @@ def test_the_client_goes_without_close(echo, sent, how):
     """Nothing is said to that, and nothing is kept."""
     with echo.dial() as sock:
         sock.sendall(REQUEST + sent)
-        echo.barrier()
+        echo.settle()
         same(so_far(sock), ACCEPTED)
         if how == "end":
             sock.shutdown(socket.SHUT_WR)
@@ -182,7 +182,7 @@ def test_7_1_1_half_closed_clients_are_answered(echo):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(REQUEST + frame(BINARY, payload) + text("last"))
         sock.shutdown(socket.SHUT_WR)
-        echo.barrier()
+        echo.settle()
         assert rest(sock) == ACCEPTED + reply(BINARY, payload) + \
             reply(TEXT, b"last")
 
@@ -191,7 +191,7 @@ def test_7_1_5_a_close_that_meets_another(echo):
     """Both have said it: nobody answers again."""
     with echo.dial() as sock:
         sock.sendall(REQUEST + b"\x83")
-        echo.barrier()
+        echo.settle()
         sock.sendall(close(1001))
         same(rest(sock), ACCEPTED + fail(1002, "unknown opcode"))
 

@@ -45,9 +45,17 @@ def node(lab):
         yield node
 
 
+class NodePlayer(Player):
+    """Connections come to a worker by way of the supervisor."""
+
+    def __init__(self, node):
+        super().__init__(node.address)
+        self.settle = node.barrier
+
+
 @pytest.fixture(scope="module")
 def player(node):
-    player = Player(node.address)
+    player = NodePlayer(node)
     yield player
     player.clock.drop()
 
@@ -174,6 +182,7 @@ def test_7_1_1_a_half_closed_client_is_answered(player, batches):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(player.address)
         sock.sendall(REQUEST)
+        player.settle()
         for last in [b""] * (batches - 1) + [BYE]:
             sock.sendall(batch + last)
             wait_for(lambda: delivered(sock), "all is delivered",
@@ -188,7 +197,7 @@ def test_7_1_1_a_half_closed_client_is_answered(player, batches):
 def test_7_1_5_a_close_that_meets_another(player):
     with player.dial() as sock:
         sock.sendall(REQUEST + b"\x83")
-        player.barrier()
+        player.settle()
         sock.sendall(close(1001) + text(BEAT))
         same(rest(sock), ACCEPTED + fail(1002, "unknown opcode"))
 
