@@ -24,6 +24,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +36,14 @@
 
 #define FILE_READ    "/etc/passwd"
 #define FILE_WRITTEN "/tmp/ltpd-regress-hook"
+
+/* What a step needs and could not get when it is taken. */
+static struct {
+	pid_t parent;
+	int pidfd; /* of the parent */
+	int inet; /* TCP */
+	int local; /* AF_UNIX */
+} armed;
 
 /* Each returns -1 with errno when it was refused. */
 
@@ -61,7 +72,7 @@ step_read_parents_memory(void)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%ld/mem", (long)getppid());
+	snprintf(path, sizeof(path), "/proc/%ld/mem", (long)armed.parent);
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
@@ -78,8 +89,7 @@ step_with_address(int (*fn)(int, const struct sockaddr *, socklen_t), int port)
 		.sin_port = htons(port),
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
 
-	return fn(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-	    (const struct sockaddr *)&sin, sizeof(sin));
+	return fn(armed.inet, (const struct sockaddr *)&sin, sizeof(sin));
 }
 
 static long
@@ -99,11 +109,11 @@ static long
 step_abstract_socket(void)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int n, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int n;
 
 	n = snprintf(
 	    sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ltpd-regress-hook");
-	return connect(fd, (const struct sockaddr *)&sun,
+	return connect(armed.local, (const struct sockaddr *)&sun,
 	    offsetof(struct sockaddr_un, sun_path) + 1 + (socklen_t)n);
 }
 
@@ -144,13 +154,13 @@ step_clone3(void)
 static long
 step_kill_parent(void)
 {
-	return kill(getppid(), 0);
+	return kill(armed.parent, 0);
 }
 
 static long
 step_ptrace_parent(void)
 {
-	return ptrace(PTRACE_SEIZE, getppid(), 0, 0);
+	return ptrace(PTRACE_SEIZE, armed.parent, 0, 0);
 }
 
 static long
@@ -160,15 +170,13 @@ step_write_parents_memory(void)
 	struct iovec local = { bytes, sizeof(bytes) };
 	struct iovec remote = { environ, sizeof(bytes) };
 
-	return process_vm_writev(getppid(), &local, 1, &remote, 1, 0);
+	return process_vm_writev(armed.parent, &local, 1, &remote, 1, 0);
 }
 
 static long
 step_steal_parents_descriptor(void)
 {
-	long pidfd = syscall(SYS_pidfd_open, getppid(), 0);
-
-	return syscall(SYS_pidfd_getfd, pidfd, 0, 0);
+	return syscall(SYS_pidfd_getfd, armed.pidfd, 0, 0);
 }
 
 static long
@@ -255,8 +263,11 @@ step_x32(void)
 static long
 step_spin(void)
 {
-	for (;;)
-		__asm__ volatile("" ::: "memory");
+	volatile bool forever = true;
+
+	while (forever)
+		continue;
+	return 0;
 }
 
 static const struct step {
@@ -315,6 +326,10 @@ hooks_arm(struct event_base *base)
 	struct event *ev;
 	size_t i;
 
+	armed.parent = getppid();
+	armed.pidfd = (int)syscall(SYS_pidfd_open, armed.parent, 0);
+	armed.inet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	armed.local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	for (i = 0; i < STEPS; i++) {
 		ev = evsignal_new(base, SIGRTMIN + (int)i, hooks_take,
 		    (void *)(uintptr_t)&steps[i]);

@@ -599,6 +599,16 @@ client_input(struct client *c, uint8_t *data, size_t len)
 
 /* ---- events ---- */
 
+/* A peer that has only stopped sending still gets our last words. */
+static void
+client_read_end(struct client *c)
+{
+	if (c->state == CLIENT_CLOSING && c->out != NULL)
+		event_del(&c->readable);
+	else
+		c->broken = true;
+}
+
 static void
 client_read(struct client *c)
 {
@@ -614,7 +624,7 @@ client_read(struct client *c)
 		return;
 	}
 	if (n == 0) {
-		c->broken = true;
+		client_read_end(c);
 		return;
 	}
 	c->bytes_in += n;

@@ -163,9 +163,11 @@ member_take(const struct member *m, struct frame *frame, enum json_type type,
 		*(struct str *)field = *value;
 		return true;
 	case KIND_INTEGER:
-		return type == JSON_NUMBER && json_int64(value, field);
+		return type == JSON_NUMBER &&
+		       number_get_int64(value->p, value->len, field);
 	case KIND_DOUBLE:
-		return type == JSON_NUMBER && json_double(value, field);
+		return type == JSON_NUMBER &&
+		       number_get_double(value->p, value->len, field);
 	case KIND_DIRECTION:
 		if (type != JSON_STRING)
 			return false;

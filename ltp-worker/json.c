@@ -5,13 +5,12 @@
  * the names must not be able to make that slow: names of large objects are
  * looked up by a hash under a random key.
  */
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "json.h"
+#include "number.h"
 #include "utf8.h"
 
 /* Objects of up to so many members: names are compared one by one. */
@@ -445,49 +444,15 @@ scan_word(struct json *j, const char *word)
 	return true;
 }
 
-/* The end of the digits at p, NULL when there is none. */
-static const uint8_t *
-digits_end(const uint8_t *p, const uint8_t *end)
-{
-	if (p == end || *p < '0' || *p > '9')
-		return NULL;
-	while (p < end && *p >= '0' && *p <= '9')
-		p++;
-	return p;
-}
-
-/* The end of the number that begins at p, NULL when none does. */
-static const uint8_t *
-number_end(const uint8_t *p, const uint8_t *end)
-{
-	if (p < end && *p == '-')
-		p++;
-	if (p < end && *p == '0')
-		p++;
-	else if ((p = digits_end(p, end)) == NULL)
-		return NULL;
-	if (p < end && *p == '.') {
-		if ((p = digits_end(p + 1, end)) == NULL)
-			return NULL;
-	}
-	if (p < end && (*p == 'e' || *p == 'E')) {
-		p++;
-		if (p < end && (*p == '+' || *p == '-'))
-			p++;
-		p = digits_end(p, end);
-	}
-	return p;
-}
-
 static bool
 scan_number(struct json *j, struct str *out)
 {
-	const uint8_t *end;
+	const char *end;
 
-	if ((end = number_end(j->p, j->end)) == NULL)
-		return false;
 	out->p = (const char *)j->p;
-	out->len = (size_t)(end - j->p);
+	if ((end = number_end(out->p, (const char *)j->end)) == NULL)
+		return false;
+	out->len = (size_t)(end - out->p);
 	j->p += out->len;
 	return true;
 }
@@ -619,107 +584,6 @@ json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)
 		type = JSON_NONE;
 	names_trim(j);
 	return type;
-}
-
-/* ---- numbers ---- */
-
-/*
- * No more than 767 digits decide how a decimal is rounded to a double.  Of
- * longer ones the first DIGITS_MAX are read, the last of them made odd (so
- * not zero) when there is more than zeros behind it.  That bounds stack and
- * time, whatever the length.
- */
-#define DIGITS_MAX   800
-#define EXPONENT_MAX 20000 /* beyond it all is zero or infinite */
-
-/* p is behind the e.  What is too large stays beyond any text's length. */
-static int64_t
-exponent_parse(const char *p, const char *end)
-{
-	bool negative = *p == '-';
-	int64_t exponent = 0;
-
-	for (p += *p == '-' || *p == '+'; p < end; p++) {
-		if (exponent < INT64_MAX / 100)
-			exponent = exponent * 10 + (*p - '0');
-	}
-	return negative ? -exponent : exponent;
-}
-
-/* The text is a number without its sign. */
-static double
-decimal_value(const char *p, const char *end)
-{
-	char text[DIGITS_MAX + 16];
-	size_t n = 0;
-	int64_t exponent = 0;
-	bool fraction = false;
-
-	for (; p < end && *p != 'e' && *p != 'E'; p++) {
-		if (*p == '.') {
-			fraction = true;
-			continue;
-		}
-		if (n == DIGITS_MAX) {
-			text[n - 1] |= *p != '0';
-			exponent += !fraction;
-			continue;
-		}
-		if (n > 0 || *p != '0')
-			text[n++] = *p;
-		exponent -= fraction;
-	}
-	if (n == 0)
-		return 0;
-	if (p < end)
-		exponent += exponent_parse(p + 1, end);
-	if (exponent > EXPONENT_MAX)
-		exponent = EXPONENT_MAX;
-	if (exponent < -EXPONENT_MAX)
-		exponent = -EXPONENT_MAX;
-	snprintf(text + n, sizeof(text) - n, "e%d", (int)exponent);
-	return strtod(text, NULL);
-}
-
-bool
-json_double(const struct str *s, double *out)
-{
-	const uint8_t *p = (const uint8_t *)s->p, *end = p + s->len;
-	bool negative;
-	double value;
-
-	if (s->len == 0 || number_end(p, end) != end)
-		return false;
-	negative = *s->p == '-';
-	value = decimal_value(s->p + negative, s->p + s->len);
-	if (!isfinite(value))
-		return false;
-	*out = negative ? -value : value;
-	return true;
-}
-
-bool
-json_int64(const struct str *s, int64_t *out)
-{
-	const char *p = s->p, *end = s->p + s->len;
-	uint64_t value = 0;
-	bool negative;
-
-	if ((negative = p < end && *p == '-'))
-		p++;
-	/* An int64_t has at most 19 digits, and 19 fit a uint64_t. */
-	if (p == end || end - p > 19 ||
-	    (*p == '0' && (negative || end - p > 1)))
-		return false;
-	for (; p < end; p++) {
-		if (*p < '0' || *p > '9')
-			return false;
-		value = value * 10 + (uint64_t)(*p - '0');
-	}
-	if (value > (uint64_t)INT64_MAX + negative)
-		return false;
-	*out = negative ? -(int64_t)(value - 1) - 1 : (int64_t)value;
-	return true;
 }
 
 /* ---- output ---- */

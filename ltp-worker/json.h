@@ -65,13 +65,6 @@ enum json_type
 json_scan(struct json *, char *text, size_t len, json_visit *, void *arg);
 
 /*
- * A number's text as an integer: no fraction, no exponent, no "-0", in the
- * range of int64_t; or as a finite double.
- */
-bool json_int64(const struct str *, int64_t *);
-bool json_double(const struct str *, double *);
-
-/*
  * Append a string with its quotes, escaping only quote, backslash, \b \f \n
  * \r \t and other controls as \u00xx.  out must have room for
  * JSON_STRING_MAX(len) bytes.  Returns the end.

@@ -1,8 +1,9 @@
 /*
- * Doubles as the shortest decimals that read back the same, and of those the
- * closest.  Numbers that people write down have few digits and are found by
- * a multiplication and a division; for the others the C library prints and
- * reads until it fits.
+ * Numbers as text.  They are read with bounded stack and time, however long
+ * they are.  Doubles are written as the shortest decimals that read back the
+ * same, and of those the closest: numbers that people write down have few
+ * digits and are found by a multiplication and a division; for the others
+ * the C library prints and reads until it fits.
  */
 #include <float.h>
 #include <inttypes.h>
@@ -13,6 +14,142 @@
 #include <string.h>
 
 #include "number.h"
+
+/*
+ * No more than 767 digits decide how a decimal is rounded to a double.  Of
+ * longer ones the first DIGITS_MAX are read, the last of them made odd (so
+ * not zero) when there is more than zeros behind it.  That bounds stack and
+ * time, whatever the length.
+ */
+#define DIGITS_MAX   800
+#define EXPONENT_MAX 20000 /* beyond it all is zero or infinite */
+
+/* ---- reading ---- */
+
+/* The end of the digits at p, NULL when there is none. */
+static const char *
+digits_end(const char *p, const char *end)
+{
+	if (p == end || *p < '0' || *p > '9')
+		return NULL;
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p;
+}
+
+const char *
+number_end(const char *p, const char *end)
+{
+	if (p < end && *p == '-')
+		p++;
+	if (p < end && *p == '0')
+		p++;
+	else if ((p = digits_end(p, end)) == NULL)
+		return NULL;
+	if (p < end && *p == '.') {
+		if ((p = digits_end(p + 1, end)) == NULL)
+			return NULL;
+	}
+	if (p < end && (*p == 'e' || *p == 'E')) {
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		p = digits_end(p, end);
+	}
+	return p;
+}
+
+/* p is behind the e.  What is too large stays beyond any text's length. */
+static int64_t
+exponent_parse(const char *p, const char *end)
+{
+	bool negative = *p == '-';
+	int64_t exponent = 0;
+
+	for (p += *p == '-' || *p == '+'; p < end; p++) {
+		if (exponent < INT64_MAX / 100)
+			exponent = exponent * 10 + (*p - '0');
+	}
+	return negative ? -exponent : exponent;
+}
+
+/* The text is a number without its sign. */
+static double
+decimal_value(const char *p, const char *end)
+{
+	char text[DIGITS_MAX + 16];
+	size_t n = 0;
+	int64_t exponent = 0;
+	bool fraction = false;
+
+	for (; p < end && *p != 'e' && *p != 'E'; p++) {
+		if (*p == '.') {
+			fraction = true;
+			continue;
+		}
+		if (n == DIGITS_MAX) {
+			text[n - 1] |= *p != '0';
+			exponent += !fraction;
+			continue;
+		}
+		if (n > 0 || *p != '0')
+			text[n++] = *p;
+		exponent -= fraction;
+	}
+	if (n == 0)
+		return 0;
+	if (p < end)
+		exponent += exponent_parse(p + 1, end);
+	if (exponent > EXPONENT_MAX)
+		exponent = EXPONENT_MAX;
+	if (exponent < -EXPONENT_MAX)
+		exponent = -EXPONENT_MAX;
+	snprintf(text + n, sizeof(text) - n, "e%d", (int)exponent);
+	return strtod(text, NULL);
+}
+
+bool
+number_get_double(const char *p, size_t len, double *out)
+{
+	const char *end = p + len;
+	bool negative;
+	double value;
+
+	if (len == 0 || number_end(p, end) != end)
+		return false;
+	negative = *p == '-';
+	value = decimal_value(p + negative, end);
+	if (!isfinite(value))
+		return false;
+	*out = negative ? -value : value;
+	return true;
+}
+
+bool
+number_get_int64(const char *p, size_t len, int64_t *out)
+{
+	const char *end = p + len;
+	uint64_t value = 0;
+	bool negative;
+
+	if ((negative = p < end && *p == '-'))
+		p++;
+	/* An int64_t has at most 19 digits, and 19 fit a uint64_t. */
+	if (p == end || end - p > 19 ||
+	    (*p == '0' && (negative || end - p > 1)))
+		return false;
+	for (; p < end; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		value = value * 10 + (uint64_t)(*p - '0');
+	}
+	if (value > (uint64_t)INT64_MAX + negative)
+		return false;
+	*out = negative ? -(int64_t)(value - 1) - 1 : (int64_t)value;
+	return true;
+}
+
+/* ---- writing ---- */
 
 /* digits * 10^exponent; no trailing zeros once it is shortest. */
 struct decimal {

@@ -1,13 +1,26 @@
 /*
- * Numbers as JSON text; doubles in the shortest form that reads back the same, always
- * with a fraction or an exponent (LTP node protocol, section 2).
+ * Numbers as JSON text, read and written; doubles in the shortest form that
+ * reads back the same, always with a fraction or an exponent (LTP node
+ * protocol, section 2).
  */
 #ifndef NUMBER_H
 #define NUMBER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define NUMBER_TEXT_MAX 32
+
+/* The end of the number that begins at p, NULL when none does. */
+const char *number_end(const char *p, const char *end);
+
+/*
+ * A number's whole text as an integer: no fraction, no exponent, no "-0", in
+ * the range of int64_t; or as a finite double.
+ */
+bool number_get_int64(const char *, size_t len, int64_t *);
+bool number_get_double(const char *, size_t len, double *);
 
 /*
  * Plain from 1e-5 up to (not including) 1e16 and for 0 ("1.0", "-0.0"), else

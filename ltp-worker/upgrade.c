@@ -105,6 +105,7 @@ struct upgrade {
 	struct text values[VALUE__MAX];
 };
 
+static const char with_encoding[] = "Transfer-Encoding on GET";
 /* The two reasons that are not 400 but 431. */
 static const char too_large[] = "request header too large";
 static const char too_many[] = "too many header fields";
@@ -359,6 +360,9 @@ parser_input(struct upgrade *u, const uint8_t *in, size_t len)
 		return 0;
 	if (wrong == HPE_INVALID_CONTENT_LENGTH)
 		reason = "bad Content-Length header";
+	else if (wrong == HPE_UNEXPECTED_CONTENT_LENGTH &&
+		 u->values[VALUE_ENCODING].p != NULL)
+		reason = with_encoding;
 	else if (wrong == HPE_UNEXPECTED_CONTENT_LENGTH)
 		reason = value_rules[VALUE_LENGTH].twice;
 	else
@@ -427,7 +431,7 @@ upgrade_judge(struct upgrade *u)
 	if (v[VALUE_LENGTH].p != NULL && strcmp(v[VALUE_LENGTH].p, "0") != 0)
 		return upgrade_bad(u, 400, "Content-Length on GET");
 	if (v[VALUE_ENCODING].p != NULL)
-		return upgrade_bad(u, 400, "Transfer-Encoding on GET");
+		return upgrade_bad(u, 400, with_encoding);
 	if (!text_list_has(v[VALUE_UPGRADE].p, "websocket"))
 		return upgrade_bad(u, 426, "no upgrade to websocket");
 	if (v[VALUE_VERSION].p == NULL || strcmp(v[VALUE_VERSION].p, "13") != 0)

@@ -46,7 +46,6 @@ enum ws_phase {
 
 struct ws_partial {
 	enum ws_phase phase;
-	bool begun; /* WS_BEGIN was told of the message */
 	bool open; /* its first frame was seen */
 	enum ws_opcode opcode;
 	utf8_state utf8;
@@ -63,18 +62,12 @@ struct ws_partial {
 	uint8_t control[WS_CONTROL_MAX]; /* payload, if it is a control frame */
 };
 
-/*
- * Stands in for the partial state between WS_BEGIN and the next call, which
- * finds the same input again, so that a whole message costs no allocation.
- */
-static const struct ws_partial ws_begun = { .begun = true };
-#define WS_BEGUN ((struct ws_partial *)(uintptr_t)&ws_begun)
-
 void
 ws_init(struct ws *ws, uint32_t max_message, bool client)
 {
 	memset(ws, 0, sizeof(*ws));
 	ws->max_message = max_message;
+	ws->max_fragments = WS_FRAGMENTS_MAX;
 	ws->client = client;
 }
 
@@ -84,7 +77,8 @@ ws_clear(struct ws *ws)
 	struct ws_partial *p = ws->partial;
 
 	ws->partial = NULL;
-	if (p == NULL || p == WS_BEGUN)
+	ws->begun = false;
+	if (p == NULL)
 		return;
 	freezero(p->buf, p->size);
 	freezero(p, sizeof(*p));
@@ -93,7 +87,7 @@ ws_clear(struct ws *ws)
 size_t
 ws_memory(const struct ws *ws)
 {
-	if (ws->partial == NULL || ws->partial == WS_BEGUN)
+	if (ws->partial == NULL)
 		return 0;
 	return sizeof(*ws->partial) + ws->partial->size;
 }
@@ -258,8 +252,8 @@ ws_next_whole(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 	if (h.size == 0)
 		return WS_MORE;
 	if (!ws_is_control(&h)) {
-		if (ws->partial == NULL) {
-			ws->partial = WS_BEGUN;
+		if (!ws->begun) {
+			ws->begun = true;
 			*f = (struct ws_frame){ .opcode = h.opcode };
 			return WS_BEGIN;
 		}
@@ -276,26 +270,13 @@ ws_next_whole(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 		ws_mask(data, h.len, h.mask, 0);
 	if (ws_is_control(&h))
 		return ws_control(ws, f, h.opcode, data, h.len);
-	ws->partial = NULL;
+	ws->begun = false;
 	if (h.opcode == WS_OP_TEXT &&
 	    (!utf8_check(&utf8, data, h.len) || utf8 != 0))
 		return ws_fail_text(ws, f);
 	*f =
 	    (struct ws_frame){ .opcode = h.opcode, .data = data, .len = h.len };
 	return WS_MESSAGE;
-}
-
-/* 0, or -1 with errno. */
-static int
-ws_partial_new(struct ws *ws)
-{
-	struct ws_partial *p;
-
-	if ((p = calloc(1, sizeof(*p))) == NULL)
-		return -1;
-	p->begun = ws->partial == WS_BEGUN;
-	ws->partial = p;
-	return 0;
 }
 
 /*
@@ -360,7 +341,7 @@ ws_admit(const struct ws *ws, uint16_t *code)
 	*code = WS_TOO_BIG;
 	if (h->len > ws->max_message || p->len > ws->max_message - h->len)
 		return "message too large";
-	if (p->open && ++p->fragments > WS_FRAGMENTS_MAX) {
+	if (p->open && ++p->fragments > ws->max_fragments) {
 		*code = WS_POLICY;
 		return "too many fragments";
 	}
@@ -416,8 +397,8 @@ ws_take_header(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 		return WS_MORE;
 
 	p->head_len = 0;
-	if (!ws_is_control(&p->frame) && !p->begun) {
-		p->begun = true;
+	if (!ws_is_control(&p->frame) && !ws->begun) {
+		ws->begun = true;
 		p->phase = WS_PHASE_BEGUN;
 		*f = (struct ws_frame){ .opcode = p->frame.opcode };
 		return WS_BEGIN;
@@ -477,13 +458,13 @@ ws_next(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 
 	if (ws->partial != NULL && ws->partial->phase == WS_PHASE_DONE)
 		ws_clear(ws);
-	if (ws->partial == NULL || ws->partial == WS_BEGUN) {
+	if (ws->partial == NULL) {
 		if (*len == 0)
 			return WS_MORE;
 		ev = ws_next_whole(ws, in, len, f);
 		if (ev != WS_MORE)
 			return ev;
-		if (ws_partial_new(ws) == -1)
+		if ((ws->partial = calloc(1, sizeof(*ws->partial))) == NULL)
 			return ws_fail_memory(ws, f);
 	}
 	return ws_next_partial(ws, in, len, f);

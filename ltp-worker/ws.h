@@ -34,7 +34,7 @@ enum ws_code {
 
 #define WS_CONTROL_MAX     125 /* bytes of a control frame's payload */
 #define WS_HEADER_MAX      14
-#define WS_FRAGMENTS_MAX   1024 /* continuation frames of one message */
+#define WS_FRAGMENTS_MAX   1024 /* usual limit of continuation frames */
 #define WS_EMPTY_FRAGS_MAX 64 /* of them empty, in a row */
 
 enum ws_event {
@@ -60,10 +60,11 @@ struct ws_frame {
 struct ws_partial; /* what is kept of incomplete input, private */
 
 struct ws {
-	struct ws_partial *partial; /* NULL at a message's boundary */
+	struct ws_partial *partial; /* NULL: nothing is kept */
 	uint32_t max_message; /* bytes of a message, may be changed */
-	bool client; /* we are the client: frames come
-				       unmasked */
+	uint16_t max_fragments; /* continuation frames of one, likewise */
+	bool client; /* we are the client: frames come unmasked */
+	bool begun; /* WS_BEGIN was told of the present message, private */
 };
 
 void ws_init(struct ws *, uint32_t max_message, bool client);

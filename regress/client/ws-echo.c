@@ -4,7 +4,9 @@
  * binary messages come back as they are, a ping is answered by a pong, a
  * close by a close, a violation by the close code that it deserves, and a
  * bad upgrade by its HTTP status.  It listens on the loopback address, and
- * on any free port when that is 0; what it got is printed.
+ * on any free port when that is 0; what it got is printed.  A message may
+ * have 16 MiB, or what -m says, and 65535 continuation frames, which is what
+ * such suites send.
  */
 #include <sys/types.h>
 #include <sys/queue.h>
@@ -22,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -32,10 +35,11 @@
 #include "ws.h"
 
 #define ECHO_MAX_MESSAGE (16 << 20)
+#define ECHO_FRAGMENTS   UINT16_MAX
 #define ECHO_READ_MAX    65536 /* bytes taken from a socket at once */
 #define ECHO_OUTPUT_HIGH (1 << 20) /* unsent bytes at which reading stops */
 #define ECHO_OUTPUT_LOW  65536 /* and goes on again */
-#define ECHO_LINGER_SEC  2 /* for the peer to see our last words */
+#define ECHO_LINGER_SEC  1 /* for the peer to see our last words */
 
 struct peer {
 	TAILQ_ENTRY(peer) entry;
@@ -43,11 +47,14 @@ struct peer {
 	struct bufferevent *bev;
 	struct upgrade *upgrade; /* NULL once it is done */
 	struct ws ws;
+	struct event *linger; /* NULL until all is sent */
 	bool closing; /* all is said, input is thrown away */
+	bool ended; /* the peer will send no more */
 };
 
 struct echo {
 	struct event_base *base;
+	uint32_t max_message;
 	struct evconnlistener *listener;
 	struct event *sigint;
 	struct event *sigterm;
@@ -60,19 +67,38 @@ peer_free(struct peer *p)
 	TAILQ_REMOVE(&p->echo->peers, p, entry);
 	ws_clear(&p->ws);
 	upgrade_free(p->upgrade);
+	if (p->linger != NULL)
+		event_free(p->linger);
 	bufferevent_free(p->bev);
 	free(p);
 }
 
-/* Nothing more to say: half-close when it is sent, then wait a little. */
+static void
+peer_on_linger(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	peer_free(arg);
+}
+
+/* Nothing more to say: peer_on_write() goes on when it is sent. */
 static void
 peer_close(struct peer *p)
 {
+	p->closing = true;
+	bufferevent_enable(p->bev, EV_READ);
+}
+
+/* Half-close, and wait for the peer to do the same, but not for long. */
+static void
+peer_shutdown(struct peer *p)
+{
 	const struct timeval linger = { .tv_sec = ECHO_LINGER_SEC };
 
-	p->closing = true;
-	bufferevent_set_timeouts(p->bev, &linger, &linger);
-	bufferevent_enable(p->bev, EV_READ);
+	shutdown(bufferevent_getfd(p->bev), SHUT_WR);
+	p->linger = evtimer_new(p->echo->base, peer_on_linger, p);
+	if (p->linger == NULL || event_add(p->linger, &linger) == -1)
+		errx(1, "out of memory");
 }
 
 static void
@@ -178,19 +204,27 @@ static void
 peer_on_write(struct bufferevent *bev, void *arg)
 {
 	struct peer *p = arg;
+	bool empty = evbuffer_get_length(bufferevent_get_output(bev)) == 0;
 
-	if (!p->closing)
+	if (p->ended && empty)
+		peer_free(p);
+	else if (p->closing && empty && p->linger == NULL)
+		peer_shutdown(p);
+	else if (!p->closing && !p->ended)
 		bufferevent_enable(bev, EV_READ);
-	else if (evbuffer_get_length(bufferevent_get_output(bev)) == 0)
-		shutdown(bufferevent_getfd(bev), SHUT_WR);
 }
 
+/* A peer that only stopped sending still gets what it has asked for. */
 static void
 peer_on_event(struct bufferevent *bev, short what, void *arg)
 {
-	(void)bev;
-	(void)what;
-	peer_free(arg);
+	struct peer *p = arg;
+
+	if ((what & BEV_EVENT_EOF) != 0 &&
+	    evbuffer_get_length(bufferevent_get_output(bev)) > 0)
+		p->ended = true;
+	else
+		peer_free(p);
 }
 
 static void
@@ -212,7 +246,8 @@ echo_on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 		errx(1, "out of memory");
 	p->echo = echo;
 	TAILQ_INSERT_TAIL(&echo->peers, p, entry);
-	ws_init(&p->ws, ECHO_MAX_MESSAGE, false);
+	ws_init(&p->ws, echo->max_message, false);
+	p->ws.max_fragments = ECHO_FRAGMENTS;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	bufferevent_setcb(
 	    p->bev, peer_on_read, peer_on_write, peer_on_event, p);
@@ -240,7 +275,7 @@ echo_listen(struct echo *echo, uint16_t port)
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	echo->listener = evconnlistener_new_bind(echo->base, echo_on_accept,
-	    echo, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, -1,
+	    echo, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, SOMAXCONN,
 	    (struct sockaddr *)&sin, sizeof(sin));
 	if (echo->listener == NULL)
 		err(1, "port %u", port);
@@ -251,21 +286,40 @@ echo_listen(struct echo *echo, uint16_t port)
 	fflush(stdout);
 }
 
+static int
+usage(void)
+{
+	fprintf(stderr, "usage: ws-echo [-m bytes] port\n");
+	return 2;
+}
+
+static uint32_t
+number(const char *text, uint32_t max)
+{
+	const char *wrong;
+	long long n = strtonum(text, 0, max, &wrong);
+
+	if (wrong != NULL)
+		errx(2, "%s: %s", text, wrong);
+	return (uint32_t)n;
+}
+
 int
 main(int argc, char *argv[])
 {
-	struct echo echo = { 0 };
+	struct echo echo = { .max_message = ECHO_MAX_MESSAGE };
 	struct peer *p;
-	const char *wrong;
-	long long port;
+	uint16_t port;
+	int c;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: ws-echo port\n");
-		return 2;
+	while ((c = getopt(argc, argv, "m:")) != -1) {
+		if (c != 'm')
+			return usage();
+		echo.max_message = number(optarg, UINT32_MAX);
 	}
-	port = strtonum(argv[1], 0, UINT16_MAX, &wrong);
-	if (wrong != NULL)
-		errx(2, "port %s: %s", argv[1], wrong);
+	if (argc - optind != 1)
+		return usage();
+	port = (uint16_t)number(argv[optind], UINT16_MAX);
 	TAILQ_INIT(&echo.peers);
 	signal(SIGPIPE, SIG_IGN);
 	if ((echo.base = event_base_new()) == NULL)
@@ -276,7 +330,7 @@ main(int argc, char *argv[])
 	    event_add(echo.sigint, NULL) == -1 ||
 	    event_add(echo.sigterm, NULL) == -1)
 		errx(1, "signals cannot be caught");
-	echo_listen(&echo, (uint16_t)port);
+	echo_listen(&echo, port);
 
 	event_base_dispatch(echo.base);
 

@@ -1,8 +1,13 @@
-"""Real clients: the websockets library talks to the node."""
+"""
+Real clients: the websockets library talks to the node, and to ws-echo, which
+has the same frames; so does node.js if it is there.
+"""
 
 import asyncio
 import json
+import shutil
 import socket
+import subprocess
 import uuid
 
 import pytest
@@ -10,6 +15,7 @@ import websockets
 from websockets.exceptions import (ConnectionClosed, ConnectionClosedError,
                                    InvalidStatusCode)
 
+from echo import Echo
 from node import TIMEOUT
 
 ALICE = "alice-key-0001"
@@ -283,3 +289,120 @@ def test_two_listeners(lab):
                 async with websockets.connect(where) as ws:
                     await client_dialect(ws)
         run(main())
+
+
+# ---- ws-echo ----
+
+TEXTS = ["", "a", "\u00e9\u20ac\U0001f600", *("x" * n for n in (
+    125, 126, 127, 65535, 65536, 1 << 20))]
+
+
+@pytest.fixture(scope="module")
+def echo():
+    with Echo() as echo:
+        yield echo
+
+
+def test_echo(echo):
+    async def main():
+        async with websockets.connect(url(echo), max_size=None) as ws:
+            for text in TEXTS:
+                await ws.send(text)
+                assert await ws.recv() == text
+                await ws.send(text.encode())
+                assert await ws.recv() == text.encode()
+                await (await ws.ping(text.encode()[:125]))
+        assert ws.close_code == 1000
+    run(main())
+
+
+def test_echo_of_fragments(echo):
+    async def main():
+        async with websockets.connect(url(echo)) as ws:
+            for step in (1, 2, 7, 100):
+                for text in TEXTS[1:-3]:
+                    # The library has no fragments within a character.
+                    await ws.send(text[i:i + step]
+                                  for i in range(0, len(text), step))
+                    assert await ws.recv() == text
+                    data = text.encode()
+                    await ws.send(data[i:i + step]
+                                  for i in range(0, len(data), step))
+                    assert await ws.recv() == data
+    run(main())
+
+
+def test_echo_and_compression(echo):
+    async def main():
+        async with websockets.connect(url(echo),
+                                      compression="deflate") as ws:
+            assert ws.extensions == []
+            await ws.send("x" * 1000)
+            assert await ws.recv() == "x" * 1000
+    run(main())
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
+def test_echo_of_a_close(echo, code):
+    async def main():
+        ws = await websockets.connect(url(echo))
+        await ws.close(code, "\u20ac")
+        assert ws.close_rcvd is not None and ws.close_rcvd.code == code
+        assert ws.close_rcvd_then_sent is False
+    run(main())
+
+
+# Says each text, then each as bytes, wants them back, and closes.
+SCRIPT = """
+const url = process.argv[1];
+const texts = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const ws = new WebSocket(url, ["chat", "ltp.v0.1"]);
+const encoder = new TextEncoder(), decoder = new TextDecoder();
+const all = [...texts, ...texts.map((t) => encoder.encode(t))];
+let n = 0;
+const fail = (why) => { console.log(why); process.exit(1); };
+const same = (a, b) => typeof b === "string" ? a === b :
+    a instanceof ArrayBuffer && decoder.decode(a) === decoder.decode(b);
+ws.binaryType = "arraybuffer";
+ws.onopen = () => ws.send(all[0]);
+ws.onerror = (e) => fail(`error ${e.message}`);
+ws.onmessage = (e) => {
+    if (!same(e.data, all[n]))
+        fail(`message ${n}`);
+    if (++n < all.length)
+        ws.send(all[n]);
+    else
+        ws.close(4321, "\u20ac");
+};
+ws.onclose = (e) => {
+    if (n !== all.length || !e.wasClean || e.code !== 4321 ||
+        ws.protocol !== "ltp.v0.1" || ws.extensions !== "")
+        fail([n, e.wasClean, e.code, ws.protocol, ws.extensions]);
+    process.exit(0);
+};
+"""
+
+
+def node_js():
+    """The command, with a WebSocket of its own; None: not here."""
+    for flag in ([], ["--experimental-websocket"]):
+        command = [shutil.which("node") or "node", *flag]
+        try:
+            done = subprocess.run([*command, "-p", "typeof WebSocket"],
+                                  capture_output=True, text=True,
+                                  timeout=4 * TIMEOUT)
+        except OSError:
+            return None
+        if done.stdout.strip() == "function":
+            return command
+    return None
+
+
+def test_echo_with_node_js(echo):
+    command = node_js()
+    if command is None:
+        pytest.skip("no node.js with WebSocket here")
+    done = subprocess.run([*command, "-e", SCRIPT, url(echo)],
+                          input=json.dumps(TEXTS), capture_output=True,
+                          text=True, timeout=8 * TIMEOUT)
+    assert done.returncode == 0, done

@@ -158,6 +158,24 @@ def test_a_broken_file_changes_nothing(node, line, name):
     beat(wire, 2)
 
 
+def test_a_file_may_move_only_where_the_start_has_been(lab):
+    """The supervisor's sandbox knows the directories of the start."""
+    with started(lab, KEYS) as node:
+        elsewhere = node.dir / "elsewhere"
+        elsewhere.mkdir()
+        lab.stage.own(elsewhere, 0o755)
+        node.keys({"carol": CAROL}, "elsewhere/keys.json")
+        node.configure(auth_keys_file=str(elsewhere / "keys.json"))
+        why = (f"auth_keys_file: {elsewhere}/keys.json is in a directory that "
+               "was not in use at the start: it takes a restart")
+        assert why in refused_reload(node)
+        assert enter(node, key=ALICE)
+
+        node.configure(auth_keys_file=node.keys({"carol": CAROL}, "new.json"))
+        ctl_reload(node)
+        assert enter(node, key=CAROL)
+
+
 def test_a_broken_file_in_json(node):
     node.file("ltpd.conf", "id = 5\n")
     r = node.ctl("-j", "reload")

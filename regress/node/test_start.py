@@ -10,8 +10,9 @@ import time
 import pytest
 
 import ops
-from node import free_ports, wait_for
-from ops import beat, config, enter, processes, run_ltpd, started, summary
+from node import BUILD, free_ports, wait_for
+from ops import (beat, config, enter, process, processes, run_ltpd, started,
+                 summary)
 
 SECRET = "secret-key-0001"
 REFUSALS = 64       # sockets over the cap that are refused politely
@@ -526,3 +527,33 @@ def test_refusals_make_room_for_more(lab):
         for _ in range(3):
             wait_for(all_are_told, "there is room for all refusals again")
         beat(wire)
+
+
+# ---- a kernel without Landlock ----
+
+# What a process of this system cannot do without is not tested without.
+POOR = BUILD / "regress/client/without-landlock"
+needs_poor = pytest.mark.skipif(not POOR.exists(), reason="not on this system")
+
+
+@needs_poor
+def test_a_kernel_without_landlock_must_be_asked_for(lab):
+    with ops.prepared(lab, wrap=[str(POOR)]) as node:
+        done = run_ltpd(node, "-d", "-f", str(node.conf))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert " error ltpd sandbox: the kernel has no Landlock, and " \
+            "landlock_optional is not set: " in done.stderr
+        assert not node.control.exists()
+
+
+@needs_poor
+def test_a_kernel_without_landlock_will_do_if_asked_for(lab):
+    with started(lab, wrap=[str(POOR)], landlock_optional=True) as node:
+        assert len(node.log_lines("warn .*sandbox: the kernel has no "
+                                  "Landlock, .* goes without$")) == 3
+        for p in processes(node):
+            assert p["sandbox"]["landlock_abi"] == 0
+            assert p["sandbox"]["landlock_fs"] == []
+        assert process(node, "worker")["sandbox"]["seccomp"] == 2
+        beat(enter(node))

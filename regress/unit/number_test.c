@@ -1,7 +1,8 @@
 /*
- * number.c against a fixed table of hard values, given exactly in
- * hexadecimal, and against its own promise over many bit patterns: it reads
- * back, and nothing shorter does.
+ * number.c.  What it writes, against a fixed table of hard values, given
+ * exactly in hexadecimal, and against its own promise over many bit
+ * patterns: it reads back, and nothing shorter does.  What it reads, against
+ * values at the edges.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,13 @@
 #include "number.h"
 
 #define PATTERNS 20000
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A text that ends where len says. */
+struct piece {
+	const char *p;
+	size_t len;
+};
 
 static const struct {
 	double value;
@@ -139,7 +147,7 @@ static const struct {
 	{ 0x1.ad43e6a9cff01p-875, "6.656402112201874e-264" },
 };
 
-#define NHARD (sizeof(hard) / sizeof(hard[0]))
+#define NHARD (COUNT(hard))
 
 /* As a string; also proves that nothing is written beyond the limit. */
 static void
@@ -355,10 +363,208 @@ integers_are_printed_in_decimal(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; i < COUNT(cases); i++) {
 		*number_put_int64(out, cases[i].value) = '\0';
 		assert_string_equal(out, cases[i].text);
 	}
+}
+
+/* ---- reading ---- */
+
+static void
+an_integer_is_what_fits_an_int64(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t value;
+	} good[] = {
+		{ "0", 0 },
+		{ "5", 5 },
+		{ "-1", -1 },
+		{ "10", 10 },
+		{ "1700000000000", 1700000000000 },
+		{ "9007199254740993", 9007199254740993 },
+		{ "9223372036854775807", INT64_MAX },
+		{ "-9223372036854775807", -INT64_MAX },
+		{ "-9223372036854775808", INT64_MIN },
+	};
+	static const char *const bad[] = { "", "-", "-0", "1.0", "1.5", "1e3",
+		"1E0", "0.0", "0e0", "00", "01", "-01", "+1", " 1", "1 ", "x",
+		"9223372036854775808", "-9223372036854775809",
+		"9999999999999999999", "18446744073709551615",
+		"18446744073709551616", "18446744073709551621",
+		"123456789012345678901234567890", "-99999999999999999999",
+		"10000000000000000000" };
+	struct piece s;
+	int64_t value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(good); i++) {
+		s = (struct piece){ good[i].text, strlen(good[i].text) };
+		assert_true(number_get_int64(s.p, s.len, &value));
+		assert_true(value == good[i].value);
+	}
+	for (i = 0; i < COUNT(bad); i++) {
+		s = (struct piece){ bad[i], strlen(bad[i]) };
+		assert_false(number_get_int64(s.p, s.len, &value));
+	}
+}
+
+static void
+a_number_ends_where_its_length_says(void **state)
+{
+	const struct piece s = { "-125.5e1", 3 };
+	int64_t integer;
+	double value;
+
+	(void)state;
+	assert_true(number_get_int64(s.p, s.len, &integer));
+	assert_int_equal(integer, -12);
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == -12.0);
+}
+
+static void
+a_double_is_rounded_correctly(void **state)
+{
+	static const struct {
+		const char *text;
+		double value;
+	} cases[] = {
+		{ "0", 0 },
+		{ "0.8", 0x1.999999999999ap-1 },
+		{ "-2.5E+1", -25 },
+		{ "0.1e1", 1 },
+		{ "10000000000000000000000e-22", 1 },
+		{ "0.000000000000000000000000000001e30", 1 },
+		{ "9007199254740993", 0x1p53 },
+		{ "9007199254740993.000000000000000000000000000000000001",
+		    0x1.0000000000001p53 },
+		{ "9007199254740995", 0x1.0000000000002p53 },
+		{ "1.7976931348623157e308", DBL_MAX },
+		{ "1.797693134862315807e308", DBL_MAX },
+		{ "4.9e-324", 0x1p-1074 },
+		{ "2.5e-324", 0x1p-1074 },
+		{ "2.4e-324", 0 },
+		{ "2.2250738585072011e-308", 0x0.fffffffffffffp-1022 },
+		{ "1e-400", 0 },
+		{ "1e-99999999999999999999999999", 0 },
+		{ "0e99999999999999999999999999", 0 },
+		{ "0.0e400", 0 },
+	};
+	struct piece s;
+	double value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(cases); i++) {
+		s = (struct piece){ cases[i].text, strlen(cases[i].text) };
+		assert_true(number_get_double(s.p, s.len, &value));
+		assert_true(value == cases[i].value);
+	}
+}
+
+static void
+a_double_is_finite_and_a_number(void **state)
+{
+	static const char *const bad[] = { "1e309", "-1e309", "1e999",
+		"1.7976931348623159e308", "1e99999999999999999999999999", "",
+		"-", "inf", "nan", "0x1p3", "1e", "1.", ".5", "+1", "01", " 1",
+		"1 " };
+	const struct piece absent = { NULL, 0 };
+	struct piece s;
+	double value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(bad); i++) {
+		s = (struct piece){ bad[i], strlen(bad[i]) };
+		assert_false(number_get_double(s.p, s.len, &value));
+	}
+	assert_false(number_get_double(absent.p, absent.len, &value));
+	assert_false(number_get_int64(absent.p, absent.len, &(int64_t){ 0 }));
+}
+
+static void
+the_sign_of_zero_is_kept(void **state)
+{
+	static const char *const negative[] = { "-0", "-0.0", "-0e5",
+		"-1e-400" };
+	struct piece s;
+	double value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(negative); i++) {
+		s = (struct piece){ negative[i], strlen(negative[i]) };
+		assert_true(number_get_double(s.p, s.len, &value));
+		assert_true(value == 0 && signbit(value));
+	}
+	s = (struct piece){ "0", 1 };
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_false(signbit(value));
+}
+
+/*
+ * 2^53 + 1 lies halfway between two doubles, and is rounded down to the even
+ * one unless anything at all stands behind it.
+ */
+static void
+all_digits_of_a_long_number_count(void **state)
+{
+	static const char halfway[] = "9007199254740993.";
+	size_t len = 100000;
+	char *text;
+	struct piece s;
+	double value;
+
+	(void)state;
+	text = malloc(len);
+	assert_non_null(text);
+	memset(text, '0', len);
+	memcpy(text, halfway, sizeof(halfway) - 1);
+	s = (struct piece){ text, len };
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == 0x1p53);
+	text[len - 1] = '1';
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == 0x1.0000000000001p53);
+	free(text);
+}
+
+static void
+long_numbers_keep_their_magnitude(void **state)
+{
+	size_t len = 100000;
+	char *text;
+	struct piece s;
+	double value;
+
+	(void)state;
+	text = malloc(len + 8);
+	assert_non_null(text);
+	s = (struct piece){ text, len + 7 };
+	/* 1000..000e-99999, and 0.000..001e99999 */
+	memset(text, '0', len);
+	text[0] = '1';
+	memcpy(text + len, "e-99999", 7);
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == 1);
+	memset(text, '0', len);
+	text[1] = '.';
+	text[len - 1] = '1';
+	memcpy(text + len, "e+99998", 7);
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == 1);
+	/* the digits alone are beyond the range */
+	memset(text, '7', len);
+	s.len = len;
+	assert_false(number_get_double(s.p, s.len, &value));
+	text[1] = '.';
+	assert_true(number_get_double(s.p, s.len, &value));
+	assert_true(value == 7.7777777777777777);
+	free(text);
 }
 
 int
@@ -374,6 +580,13 @@ main(void)
 		cmocka_unit_test(integers_are_printed_in_decimal),
 		cmocka_unit_test(
 		    a_number_has_a_fraction_or_an_exponent_and_no_padding),
+		cmocka_unit_test(an_integer_is_what_fits_an_int64),
+		cmocka_unit_test(a_number_ends_where_its_length_says),
+		cmocka_unit_test(a_double_is_rounded_correctly),
+		cmocka_unit_test(a_double_is_finite_and_a_number),
+		cmocka_unit_test(the_sign_of_zero_is_kept),
+		cmocka_unit_test(all_digits_of_a_long_number_count),
+		cmocka_unit_test(long_numbers_keep_their_magnitude),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

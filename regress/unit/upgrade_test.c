@@ -416,6 +416,24 @@ a_request_has_no_body(void **state)
 }
 
 static void
+a_length_beside_an_encoding_is_not_called_a_second_length(void **state)
+{
+	static const struct refusal bad[] = {
+		{ HEAD
+		    "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n" END,
+		    400, "Transfer-Encoding on GET" },
+		{ HEAD
+		    "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n" END,
+		    400, "Transfer-Encoding on GET" },
+		{ HEAD "Content-Length: 0\r\nContent-Length: 0", 400,
+		    "duplicate Content-Length header" },
+	};
+
+	(void)state;
+	assert_refusals(bad, COUNT_OF(bad));
+}
+
+static void
 what_is_no_upgrade_is_told_what_would_be(void **state)
 {
 	static const struct refusal bad[] = {
@@ -587,6 +605,8 @@ main(void)
 		cmocka_unit_test(there_is_exactly_one_good_host),
 		cmocka_unit_test(fields_that_must_be_single_are_refused_twice),
 		cmocka_unit_test(a_request_has_no_body),
+		cmocka_unit_test(
+		    a_length_beside_an_encoding_is_not_called_a_second_length),
 		cmocka_unit_test(what_is_no_upgrade_is_told_what_would_be),
 		cmocka_unit_test(the_key_is_16_bytes_in_canonical_base64),
 		cmocka_unit_test(

@@ -150,6 +150,34 @@ a_message_has_at_most_1024_continuations(void **state)
 }
 
 static void
+a_caller_may_set_another_limit_of_fragments(void **state)
+{
+	struct bytes b = { 0 };
+	struct reader r;
+
+	(void)state;
+	fragment(&b, 2, "a", FIN);
+	reader_init(&r, LIMIT, false);
+	r.ws.max_fragments = 2;
+	feed_bytes(&r, &b);
+	assert_log(&r, "begin 1 \nmessage 1 [3]aaa\n");
+	r.ws.max_fragments = 1;
+	feed_bytes(&r, &b);
+	assert_log(&r, "begin 1 \nmessage 1 [3]aaa\n"
+		       "begin 1 \nfail 1008 too many fragments\n");
+	reader_free(&r);
+	bytes_free(&b);
+
+	fragment(&b, UINT16_MAX, "a", FIN);
+	reader_init(&r, 2 * UINT16_MAX, false);
+	r.ws.max_fragments = UINT16_MAX;
+	feed_bytes(&r, &b);
+	assert_int_equal(r.messages, 1);
+	reader_free(&r);
+	bytes_free(&b);
+}
+
+static void
 at_most_64_empty_fragments_may_follow_each_other(void **state)
 {
 	struct bytes b = { 0 };
@@ -317,6 +345,7 @@ main(void)
 		cmocka_unit_test(
 		    a_limit_lowered_within_a_message_holds_from_the_next_frame),
 		cmocka_unit_test(a_message_has_at_most_1024_continuations),
+		cmocka_unit_test(a_caller_may_set_another_limit_of_fragments),
 		cmocka_unit_test(
 		    at_most_64_empty_fragments_may_follow_each_other),
 		cmocka_unit_test(
