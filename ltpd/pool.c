@@ -417,29 +417,35 @@ pool_load(const struct child *c)
 	       shared_held(shared, SHARED_REFUSALS, c->slot);
 }
 
-struct child *
-pool_choose(const struct pool *pool)
+/* Of those that answer, or of those that do not. */
+static struct child *
+pool_least_loaded(const struct pool *pool, bool doubted)
 {
-	struct child *c, *best = NULL, *doubtful = NULL;
+	struct child *c, *best = NULL;
 	uint32_t load, least = pool->room;
 	size_t i;
 
 	for (i = 0; i < pool->nworkers; i++) {
 		c = &pool->child[i];
 		if (c->state != CHILD_READY ||
-		    chan_queued(c->ch) > CHAN_LOW_WATER)
+		    chan_queued(c->ch) > CHAN_LOW_WATER ||
+		    watchdog_doubts(c) != doubted)
 			continue;
 		load = pool_load(c);
-		if (load >= pool->room)
-			continue;
-		if (watchdog_doubts(c)) {
-			doubtful = c;
-		} else if (load < least) {
+		if (load < least) {
 			best = c;
 			least = load;
 		}
 	}
-	return best != NULL ? best : doubtful;
+	return best;
+}
+
+struct child *
+pool_choose(const struct pool *pool)
+{
+	struct child *c = pool_least_loaded(pool, false);
+
+	return c != NULL ? c : pool_least_loaded(pool, true);
 }
 
 void

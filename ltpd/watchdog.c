@@ -17,21 +17,27 @@
 #define TEXT(n)             TEXT_(n)
 #define TEXT_(n)            #n
 
+static bool
+watchdog_ask(struct child *c)
+{
+	return chan_send(c->ch, MSG_PING, NULL, 0, NULL, 0) == 0;
+}
+
 static void
 watchdog_look(struct child *c)
 {
 	switch (c->state) {
 	case CHILD_STARTING:
-		if (++c->unanswered > WATCHDOG_LIMIT_SECS)
+		if (++c->unanswered >= WATCHDOG_LIMIT_SECS)
 			pool_kill(c, "is not ready after " TEXT(
 					 WATCHDOG_LIMIT_SECS) " s");
 		break;
 	case CHILD_READY:
-		if (c->unanswered > WATCHDOG_LIMIT_SECS)
+		if (c->unanswered >= WATCHDOG_LIMIT_SECS)
 			pool_kill(c, "has not answered for " TEXT(
 					 WATCHDOG_LIMIT_SECS) " s");
-		else if (c->unanswered++ == 0)
-			chan_send(c->ch, MSG_PING, NULL, 0, NULL, 0);
+		else if (c->unanswered > 0 || watchdog_ask(c))
+			c->unanswered++;
 		break;
 	case CHILD_DYING:
 		kill(c->pid, SIGKILL);
