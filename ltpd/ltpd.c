@@ -219,7 +219,8 @@ main(int argc, char *argv[])
 	raise_descriptor_limit();
 	if ((p.listener = listener_open(p.conf, error)) == NULL)
 		fatalx("%s", error);
-	if (!opts.debug)
+	/* A service manager that is told needs no background. */
+	if (!opts.debug && !notify_expected())
 		p.ready_fd = background();
 	if (logfile_open(p.conf->log_file, opts.debug) == -1)
 		fatal("log_file: %s",
