@@ -206,7 +206,7 @@ parent_up(struct parent *p)
 	log_info("ltpd: ready node_id=%s workers=%zu pid=%ld", p->conf->id,
 	    p->pool->nworkers, (long)getpid());
 	counters_publish(p);
-	notify_send("READY=1\nMAINPID=%ld\nSTATUS=serving with %zu workers",
+	notify_send("READY=1\nMAINPID=%ld\nSTATUS=serving, workers=%zu",
 	    (long)getpid(), p->pool->nworkers);
 	parent_detach(p);
 }

@@ -236,7 +236,7 @@ reload_commit(struct parent *p)
 	    r->keys == NULL ? 0 : r->keys->count);
 	if (r->conf != NULL)
 		notify_send(
-		    "READY=1\nSTATUS=serving, generation %u", r->generation);
+		    "READY=1\nSTATUS=serving, generation=%u", r->generation);
 	reload_adopt(p, r);
 	if (r->done != NULL)
 		r->done(r->keys_failed ? r->error : NULL, r->arg);
