@@ -60,11 +60,11 @@ def text_of(name, **over):
         if path.exists():
             break
     text = path.read_text()
-    for a, b in {"@SBINDIR@/ltpd": "/usr/local/ltpd/ltpd",
-                 "@SBINDIR@/ltpctl": "/usr/local/ltpctl/ltpctl",
-                 "@LIBEXECDIR@": "/usr/local", "@SYSCONFDIR@": "/etc",
-                 "@RUNSTATEDIR@": "/run", "@LOCALSTATEDIR@": "/var",
-                 **over}.items():
+    places = {"@SBINDIR@/ltpctl": "/usr/local/ltpctl/ltpctl",
+              "@SBINDIR@/ltpd": "/usr/local/ltpd/ltpd",
+              "@LIBEXECDIR@": "/usr/local", "@SYSCONFDIR@": "/etc",
+              "@RUNSTATEDIR@": "/run", "@LOCALSTATEDIR@": "/var", **over}
+    for a, b in places.items():
         text = text.replace(a, b)
     assert not re.search("@[A-Z]+@", text), text
     return text
