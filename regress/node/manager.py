@@ -13,10 +13,8 @@ import pathlib
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 
 from node import BUILD, PROGRAMS, TIMEOUT, wait_for
 
@@ -172,6 +170,13 @@ class Systemd:
 
     def drop_in(self, unit, name, content):
         self.file(f"etc/systemd/system/{unit}.d/{name}", content)
+
+    def clear(self):
+        """Nothing is left of the node of the last test."""
+        for path in (*self.units.glob("*.d"), *self.dir.glob("var/l*/ltpd"),
+                     self.dir / "etc/ltpd"):
+            shutil.rmtree(path, ignore_errors=True)
+        (self.dir / "var/stderr").unlink(missing_ok=True)
 
     # its life
 
