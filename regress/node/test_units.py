@@ -192,7 +192,7 @@ def test_apparmor_takes_the_profile(tmp_path):
     text = text_of("ltpd.apparmor", **{
         "@SBINDIR@/ltpd": "/usr/sbin/ltpd",
         "@SBINDIR@/ltpctl": "/usr/sbin/ltpctl"})
-    env = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+    env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
 
     def status():
         return subprocess.run(parser, stdin=subprocess.DEVNULL, env=env,

@@ -277,6 +277,34 @@ def test_the_audit_log_is_written(service, systemd):
     assert audit.stat().st_mode & 0o7777 == 0o600
 
 
+OPERATORS = 777
+# What ltpd(8) says.
+CONTROL_GROUP = """
+[Service]
+PrivateUsers=no
+SupplementaryGroups=operators
+SystemCallFilter=@chown
+"""
+
+
+def test_a_group_may_operate_it(service, systemd):
+    s = service(control_group="operators")
+    systemd.drop_in("ltpd.service", "group.conf", CONTROL_GROUP)
+    group = systemd.dir / "etc/group"
+    before = group.read_text()
+    group.write_text(f"{before}operators:x:{OPERATORS}:nobody\n")
+    s.start()
+
+    def status(groups):
+        return systemd.run(
+            "setpriv", "--reuid=65534", "--regid=65534", groups,
+            "/usr/local/ltpctl/ltpctl", "show", "summary").returncode
+    assert status(f"--groups={OPERATORS}") == 0
+    assert status("--clear-groups") == 1
+    group.write_text(before)
+
+
+@pytest.mark.long
 def test_a_worker_that_dies_is_replaced(service, systemd):
     s = service(workers=1)
     s.start()
