@@ -422,7 +422,7 @@ def test_a_reload_that_must_not_start_ends_with_the_one_in_progress(lab):
         second = manager.told()
         assert first["RELOADING"] == second["RELOADING"] == "1"
         assert int(first["MONOTONIC_USEC"]) < int(second["MONOTONIC_USEC"])
-        assert node.log_lines("a reload is in progress")
+        ops.wait_for_log(node, "a reload is in progress")
         assert "READY" not in second
         os.kill(worker, signal.SIGCONT)
         assert manager.told()["READY"] == "1"
