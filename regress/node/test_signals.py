@@ -469,6 +469,7 @@ def test_the_event_loop_gives_signs_of_life(lab):
         node.stop()
 
 
+@pytest.mark.long
 def test_who_does_not_run_gives_no_sign_of_life(lab):
     with ops.prepared(lab) as node:
         manager = watched(node)

@@ -271,6 +271,7 @@ def test_without_a_key_file_nobody_is_let_in(service, systemd):
                      (systemd.dir / "var/stderr").read_text())
 
 
+@pytest.mark.long
 def test_the_log_is_rotated(service, systemd):
     s = service()
     s.start()
