@@ -276,7 +276,8 @@ main(int argc, char *argv[])
 	raise_descriptor_limit();
 	if ((p.listener = listener_open(p.conf, error)) == NULL)
 		fatalx("%s", error);
-	if (!opts.debug) {
+	/* A service manager that is told needs no background. */
+	if (!opts.debug && !notify_expected()) {
 		stay_found(&opts);
 		p.ready_fd = background();
 	}

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,24 @@
 /* Written once by notify_init(), before any child. */
 static struct sockaddr_un notify_addr;
 static socklen_t notify_addrlen;
+static bool notify_watched;
+
+/* Whether the manager wants signs of life, and from this process. */
+static void
+notify_init_watchdog(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+	const char *error = NULL;
+
+	if (usec != NULL)
+		strtonum(usec, 1, LLONG_MAX, &error);
+	notify_watched = usec != NULL && error == NULL;
+	if (pid != NULL && strtonum(pid, 1, INT_MAX, &error) != getpid())
+		notify_watched = false;
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+}
 
 void
 notify_init(void)
@@ -27,6 +46,7 @@ notify_init(void)
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t len;
 
+	notify_init_watchdog();
 	if (path == NULL)
 		return;
 	len = strlen(path);
@@ -41,6 +61,19 @@ notify_init(void)
 				 (path[0] == '/' ? 1 : 0);
 	}
 	unsetenv("NOTIFY_SOCKET");
+}
+
+bool
+notify_expected(void)
+{
+	return notify_addrlen != 0;
+}
+
+void
+notify_watchdog(void)
+{
+	if (notify_watched)
+		notify_send("WATCHDOG=1");
 }
 
 void

@@ -5,18 +5,30 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define NOTIFY_FDS_MAX 16
 
-/* Remember NOTIFY_SOCKET and unset it, before the first fork. */
+/*
+ * Remember NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and unset them, before
+ * the first fork.
+ */
 void notify_init(void);
+/* Whether a service manager waits to be told. */
+bool notify_expected(void);
 /*
  * Send a state such as "READY=1"; does nothing when nobody listens.  fmt is
  * printf's.
  */
 void
 notify_send(const char *fmt, ...) __attribute__((__format__(printf, 1, 2)));
+
+/*
+ * A sign of life, if the manager wants any.  To be called once a second by the
+ * event loop, and from nowhere else: it says that the loop turns.
+ */
+void notify_watchdog(void);
 
 /*
  * The descriptors that were passed (LISTEN_FDS, for this process), made

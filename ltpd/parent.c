@@ -207,12 +207,12 @@ parent_detach(struct parent *p)
 {
 	int null;
 
+	logfile_echo(false);
 	if (p->ready_fd == -1)
 		return;
 	(void)!write(p->ready_fd, "", 1);
 	close(p->ready_fd);
 	p->ready_fd = -1;
-	logfile_echo(false);
 	if ((null = open("/dev/null", O_RDWR)) != -1) {
 		dup2(null, STDERR_FILENO);
 		close(null);
@@ -235,7 +235,8 @@ parent_up(struct parent *p)
 	log_info("ltpd: ready node_id=%s workers=%zu pid=%ld", p->conf->id,
 	    p->pool->nworkers, (long)getpid());
 	counters_publish(p);
-	notify_send("READY=1\nMAINPID=%ld", (long)getpid());
+	notify_send("READY=1\nMAINPID=%ld\nSTATUS=serving, workers=%zu",
+	    (long)getpid(), p->pool->nworkers);
 	parent_detach(p);
 }
 
@@ -310,7 +311,7 @@ parent_stop(struct parent *p)
 	p->stopping = true;
 	log_info("ltpd: stopping connections=%u",
 	    shared_total(p->shared, SHARED_CONNS));
-	notify_send("STOPPING=1");
+	notify_send("STOPPING=1\nSTATUS=waiting for clients to leave");
 	listener_stop(p->listener);
 	p->stop_timer = evtimer_new(p->base, parent_stop_timeout, p);
 	if (p->stop_timer == NULL || evtimer_add(p->stop_timer, &tv) == -1)
@@ -427,6 +428,7 @@ parent_tick(int fd, short what, void *arg)
 	(void)what;
 	watchdog_tick(p->pool);
 	counters_publish(p);
+	notify_watchdog();
 }
 
 static int

@@ -236,7 +236,8 @@ reload_commit(struct parent *p)
 	    r->conf == NULL ? "new keys" : "done", r->generation,
 	    r->keys == NULL ? 0 : r->keys->count);
 	if (r->conf != NULL)
-		notify_send("READY=1");
+		notify_send(
+		    "READY=1\nSTATUS=serving, generation=%u", r->generation);
 	reload_adopt(p, r);
 	if (r->done != NULL)
 		r->done(r->keys_failed ? r->error : NULL, r->arg);
@@ -378,13 +379,17 @@ reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
 	const char *obstacle = reload_obstacle(p);
 	struct reload *r;
 
+	/*
+	 * A service manager waits for both words, whatever comes of it; when
+	 * a reload is in progress, its end is what it will be told.
+	 */
+	if (p->ready && !p->stopping)
+		notify_send("RELOADING=1\nMONOTONIC_USEC=%lld",
+		    (long long)monotime_now().us);
 	if (obstacle != NULL) {
 		strlcpy(error, obstacle, RELOAD_ERROR_MAX);
 		return reload_failed(p, error);
 	}
-	/* A service manager waits for both words, whatever comes of it. */
-	notify_send(
-	    "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)monotime_now().us);
 	if ((r = reload_new(p)) == NULL) {
 		strlcpy(error, strerror(errno), RELOAD_ERROR_MAX);
 	} else if (reload_load(p, r, error) == 0) {
@@ -396,7 +401,9 @@ reload_start(struct parent *p, void (*done)(const char *, void *), void *arg,
 		return 0;
 	}
 	reload_free(r);
-	notify_send("READY=1");
+	notify_send("READY=1\n"
+		    "STATUS=serving as before, the reload has failed: "
+		    "see the log");
 	return reload_failed(p, error);
 }
 

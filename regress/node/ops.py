@@ -526,6 +526,52 @@ class Herd(Background):
         self.check()
 
 
+class Callers(Background):
+    """
+    Clients that connect all the time, some at once, and each wants to be
+    served.  refused: connects that found nobody; lost: connections that were
+    taken and ended before an answer; such a client comes again.
+    """
+
+    PAUSE = 0.002
+
+    def __init__(self, node, count=4):
+        super().__init__()
+        self.node = node
+        self.count = count
+        self.served = self.refused = self.lost = self.rounds = 0
+
+    def step(self):
+        wires = []
+        try:
+            for _ in range(self.count):
+                wires.append(harness.Wire(self.node.address))
+            for i, wire in enumerate(wires):
+                self.serve(wire, f"caller-{i}")
+        except ConnectionRefusedError:
+            self.refused += 1
+        finally:
+            for wire in wires:
+                wire.drop()
+        self.rounds += 1
+
+    def serve(self, wire, client_id):
+        try:
+            wire.upgrade()
+            wire.say(hello(client_id))
+            wire.expect(HELLO_ACK)
+            self.served += 1
+        except (AssertionError, EOFError, ConnectionError):
+            self.lost += 1
+
+    def turns(self, n=4):
+        """So many rounds from now on are served whole."""
+        goal = self.served + n * self.count
+        wait_for(lambda: self.served >= goal or self.error,
+                 "callers are served", 2 * TIMEOUT)
+        self.check()
+
+
 class Sampler(Background):
     """
     Scrapes /metrics; a counter, or any part of a histogram, that goes down

@@ -1,5 +1,6 @@
 """Signals, the background, and the service manager."""
 
+import contextlib
 import os
 import re
 import select
@@ -7,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 
@@ -369,7 +371,8 @@ def test_the_service_manager_is_told(lab, abstract):
         node.env["NOTIFY_SOCKET"] = "@" + path if abstract else path
         node.start()
         pid = str(node.proc.pid)
-        assert manager.told() == {"READY": "1", "MAINPID": pid}
+        assert manager.told() == {"READY": "1", "MAINPID": pid,
+                                  "STATUS": "serving, workers=1"}
 
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         node.proc.send_signal(signal.SIGHUP)
@@ -378,7 +381,8 @@ def test_the_service_manager_is_told(lab, abstract):
         assert told.keys() == {"RELOADING", "MONOTONIC_USEC"}
         assert told["RELOADING"] == "1"
         assert before <= int(told["MONOTONIC_USEC"]) <= after
-        assert manager.told()["READY"] == "1"
+        assert manager.told() == {"READY": "1",
+                                  "STATUS": "serving, generation=2"}
 
         node.proc.send_signal(signal.SIGTERM)
         assert manager.told()["STOPPING"] == "1"
@@ -396,8 +400,132 @@ def test_the_service_manager_does_not_wait_for_a_failed_reload(lab):
         node.file("ltpd.conf", "nonsense\n")
         node.proc.send_signal(signal.SIGHUP)
         assert manager.told()["RELOADING"] == "1"
+        told = manager.told()
+        assert told["READY"] == "1"
+        assert "failed" in told["STATUS"]
+        node.stop()
+
+
+def test_a_reload_that_must_not_start_ends_with_the_one_in_progress(lab):
+    """The service manager waits for a READY after each of its signals."""
+    with ops.prepared(lab, errors="killed") as node:
+        path = str(node.dir / "notify.sock")
+        manager = Manager(path)
+        node.env["NOTIFY_SOCKET"] = path
+        node.start()
+        assert manager.told()["READY"] == "1"
+        worker = ops.process(node, "worker")["pid"]
+        os.kill(worker, signal.SIGSTOP)
+        node.proc.send_signal(signal.SIGHUP)
+        first = manager.told()
+        node.proc.send_signal(signal.SIGHUP)
+        second = manager.told()
+        assert first["RELOADING"] == second["RELOADING"] == "1"
+        assert int(first["MONOTONIC_USEC"]) < int(second["MONOTONIC_USEC"])
+        ops.wait_for_log(node, "a reload is in progress")
+        assert "READY" not in second
+        os.kill(worker, signal.SIGCONT)
         assert manager.told()["READY"] == "1"
         node.stop()
+
+
+# Signs of life, once a second.
+
+def watched(node, usec="10000000", pid=""):
+    """
+    Start, wanting signs of life; pid: from whom, by default ltpd.  Returns
+    the manager, who has heard that the node is ready.
+    """
+    path = str(node.dir / "notify.sock")
+    manager = Manager(path)
+    node.env.update(NOTIFY_SOCKET=path, WATCHDOG_USEC=usec)
+    node.wrap = [sys.executable, "-c", WATCH, pid]
+    node.start()
+    assert manager.told()["READY"] == "1"
+    return manager
+
+
+WATCH = """
+import os, sys
+os.environ["WATCHDOG_PID"] = sys.argv[1] or str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_the_event_loop_gives_signs_of_life(lab):
+    with ops.prepared(lab) as node:
+        manager = watched(node)
+        before = time.monotonic()
+        for _ in range(3):
+            assert manager.told() == {"WATCHDOG": "1"}
+        # One may have been late, and the next is not for that.
+        assert 1 < time.monotonic() - before < 5
+        node.proc.send_signal(signal.SIGHUP)
+        words = []
+        while "READY" not in words:
+            words += manager.told()
+        assert [w for w in words if w in ("RELOADING", "READY")] == \
+            ["RELOADING", "READY"]
+        node.stop()
+
+
+@pytest.mark.long
+def test_who_does_not_run_gives_no_sign_of_life(lab):
+    with ops.prepared(lab) as node:
+        manager = watched(node)
+        assert manager.told() == {"WATCHDOG": "1"}
+        node.proc.send_signal(signal.SIGSTOP)
+        # What was sent before the stop may still be there.
+        manager.sock.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            for _ in range(2):
+                manager.told()
+        node.proc.send_signal(signal.SIGCONT)
+        assert manager.told() == {"WATCHDOG": "1"}
+        node.stop()
+
+
+def test_signs_of_life_are_not_for_everybody(lab):
+    ways = ({"pid": str(os.getpid())}, {"pid": "nobody"}, {"usec": "0"},
+            {"usec": "soon"})
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(ops.prepared(lab)) for _ in ways]
+        managers = [watched(node, **how) for node, how in zip(nodes, ways)]
+        # As long as it takes for one that gives them.
+        giver = stack.enter_context(ops.prepared(lab))
+        manager = watched(giver)
+        for _ in range(2):
+            assert manager.told() == {"WATCHDOG": "1"}
+        heard = select.select([m.sock for m in managers], [], [], 0)[0]
+        assert heard == []
+        for node in (*nodes, giver):
+            node.stop()
+
+
+def test_under_a_service_manager_the_node_stays_in_the_foreground(lab):
+    """
+    And logs as it is configured.  Without -d, which would be the other way
+    to have that.
+    """
+    class Plain(ops.Ltpd):
+        def command(self, *args):
+            return super().command(*(a for a in args if a != "-d"))
+
+    with ops.prepared(lab, kind=Plain) as node:
+        path = str(node.dir / "notify.sock")
+        manager = Manager(path)
+        node.env["NOTIFY_SOCKET"] = path
+        log = node.dir / "other.log"
+        node.configure(log_file=str(log))
+        node.launch()
+        pid = str(node.proc.pid)
+        assert manager.told()["MAINPID"] == pid
+        assert node.proc.poll() is None
+        assert " ltpd: ready" in log.read_text()
+        assert node.log() == ""
+        node.proc.send_signal(signal.SIGTERM)
+        assert manager.told()["STOPPING"] == "1"
+        assert node.proc.wait(TIMEOUT) == 0
 
 
 def test_ready_is_not_said_before_the_node_answers(lab):
