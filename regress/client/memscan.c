@@ -1,0 +1,419 @@
+/*
+ * Looks for byte strings in processes: in every page that they have, in
+ * their environment and command line, in the files and memory files that
+ * they have open, and in what waits to be read from their unix sockets.
+ * Patterns come by standard input, "NAME HEX" a line; a piece of
+ * MEMSCAN_WINDOW bytes of one is a find, so that half of a secret is found
+ * as well as all of it.  Prints "PID NAME FIRST LENGTH WHERE" for each find.
+ * Takes the right to trace the processes.  Only for Linux.
+ */
+#include <sys/param.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MEMSCAN_WINDOW 12 /* bytes */
+#define CHUNK          (1024 * 1024) /* bytes read at once */
+#define FILTER_BITS    22
+#define WHERE_MAX      320
+#define HUGE_MAPPING   (UINT64_C(1) << 36) /* a sanitizer's shadow */
+#define EXIT_HUGE      3
+
+#define PAGE_PRESENT   (UINT64_C(1) << 63)
+#define PAGE_SWAPPED   (UINT64_C(1) << 62)
+
+struct pattern {
+	char *name;
+	uint8_t *p;
+	size_t len;
+};
+
+/* Where a piece of a pattern begins; a chain per bucket. */
+struct window {
+	uint32_t pattern;
+	uint32_t offset;
+	uint32_t next; /* 1 + index, 0: none */
+};
+
+struct memscan {
+	struct pattern *patterns;
+	size_t npatterns;
+	struct window *windows;
+	size_t nwindows;
+	uint32_t *buckets; /* as struct window's next */
+	uint8_t *filter; /* a bit for each bucket that has a window */
+	uint8_t *buf; /* CHUNK bytes, after the end of the last chunk */
+	size_t kept; /* bytes of buf that are that end */
+	pid_t pid;
+	char where[WHERE_MAX];
+};
+
+/* ---- patterns ---- */
+
+static uint32_t
+window_hash(const uint8_t *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return (
+	    uint32_t)(w * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FILTER_BITS));
+}
+
+static void
+pattern_add(struct memscan *m, const char *name, const char *hex)
+{
+	struct pattern *p;
+	size_t i, len = strlen(hex) / 2;
+
+	m->patterns =
+	    reallocarray(m->patterns, m->npatterns + 1, sizeof(*m->patterns));
+	if (m->patterns == NULL)
+		err(1, NULL);
+	p = &m->patterns[m->npatterns++];
+	p->len = len;
+	if ((p->name = strdup(name)) == NULL ||
+	    (p->p = malloc(len + 1)) == NULL)
+		err(1, NULL);
+	for (i = 0; i < len; i++) {
+		if (sscanf(hex + 2 * i, "%2hhx", &p->p[i]) != 1)
+			errx(1, "%s: bad hex", name);
+	}
+	if (len < MEMSCAN_WINDOW)
+		errx(1, "%s: shorter than %d bytes", name, MEMSCAN_WINDOW);
+}
+
+static void
+patterns_read(struct memscan *m, FILE *fp)
+{
+	char *line = NULL, *hex;
+	size_t size = 0;
+
+	while (getline(&line, &size, fp) != -1) {
+		line[strcspn(line, "\n")] = '\0';
+		if ((hex = strchr(line, ' ')) == NULL)
+			errx(1, "bad pattern: %s", line);
+		*hex++ = '\0';
+		pattern_add(m, line, hex);
+	}
+	free(line);
+	if (m->npatterns == 0)
+		errx(1, "no pattern");
+}
+
+static void
+windows_make(struct memscan *m)
+{
+	struct window *w;
+	size_t i, j, n = 0;
+	uint32_t h;
+
+	for (i = 0; i < m->npatterns; i++)
+		n += m->patterns[i].len - MEMSCAN_WINDOW + 1;
+	m->windows = calloc(n, sizeof(*m->windows));
+	m->buckets = calloc((size_t)1 << FILTER_BITS, sizeof(*m->buckets));
+	m->filter = calloc((size_t)1 << (FILTER_BITS - 3), 1);
+	m->buf = malloc(MEMSCAN_WINDOW + CHUNK);
+	if (m->windows == NULL || m->buckets == NULL || m->filter == NULL ||
+	    m->buf == NULL)
+		err(1, NULL);
+	for (i = 0; i < m->npatterns; i++) {
+		for (j = 0; j + MEMSCAN_WINDOW <= m->patterns[i].len; j++) {
+			h = window_hash(m->patterns[i].p + j);
+			w = &m->windows[m->nwindows++];
+			w->pattern = (uint32_t)i;
+			w->offset = (uint32_t)j;
+			w->next = m->buckets[h];
+			m->buckets[h] = (uint32_t)m->nwindows;
+			m->filter[h >> 3] |= (uint8_t)(1 << (h & 7));
+		}
+	}
+}
+
+/* ---- looking ---- */
+
+/*
+ * Tell of every pattern that has a piece at p.  Returns how long the longest
+ * is, 0 when there is none.
+ */
+static size_t
+find_here(struct memscan *m, const uint8_t *p, size_t left, uint32_t h)
+{
+	const struct pattern *pat;
+	const struct window *w;
+	size_t n, longest = 0;
+	uint32_t i;
+
+	for (i = m->buckets[h]; i != 0; i = w->next) {
+		w = &m->windows[i - 1];
+		pat = &m->patterns[w->pattern];
+		if (memcmp(pat->p + w->offset, p, MEMSCAN_WINDOW) != 0)
+			continue;
+		n = MEMSCAN_WINDOW;
+		while (n < left && w->offset + n < pat->len &&
+		       pat->p[w->offset + n] == p[n])
+			n++;
+		printf("%ld %s %u %zu %s\n", (long)m->pid, pat->name, w->offset,
+		    n, m->where);
+		if (n > longest)
+			longest = n;
+	}
+	return longest;
+}
+
+/* len bytes have been read behind those that were kept; 0 ends a run. */
+static void
+scan_chunk(struct memscan *m, size_t len)
+{
+	const uint8_t *p = m->buf;
+	size_t left, n = m->kept + len, skip;
+	uint32_t h;
+
+	for (left = n; left >= MEMSCAN_WINDOW; p++, left--) {
+		h = window_hash(p);
+		if ((m->filter[h >> 3] & 1 << (h & 7)) == 0)
+			continue;
+		if ((skip = find_here(m, p, left, h)) > MEMSCAN_WINDOW) {
+			p += skip - MEMSCAN_WINDOW;
+			left -= skip - MEMSCAN_WINDOW;
+		}
+	}
+	m->kept = MIN(n, MEMSCAN_WINDOW - 1);
+	if (len == 0)
+		m->kept = 0;
+	else
+		memmove(m->buf, m->buf + n - m->kept, m->kept);
+}
+
+/* What a descriptor has from start to end.  Pages that cannot be read end. */
+static void
+scan_range(struct memscan *m, int fd, uint64_t start, uint64_t end)
+{
+	ssize_t n;
+
+	while (start < end) {
+		n = pread(fd, m->buf + m->kept, MIN(CHUNK, end - start),
+		    (off_t)start);
+		if (n <= 0)
+			break;
+		scan_chunk(m, (size_t)n);
+		start += (uint64_t)n;
+	}
+	scan_chunk(m, 0);
+}
+
+static void __attribute__((__format__(printf, 2, 3)))
+scan_name(struct memscan *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->where, sizeof(m->where), fmt, ap);
+	va_end(ap);
+}
+
+/* ---- memory ---- */
+
+static int
+open_proc(const struct memscan *m, const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)m->pid, name);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		err(1, "%s", path);
+	return fd;
+}
+
+/*
+ * Only pages that are there: reading others would make them, in the process
+ * that is looked at.
+ */
+static void
+scan_mapping(
+    struct memscan *m, int mem, int pagemap, uint64_t start, uint64_t end)
+{
+	const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t entries[512], at, run = 0;
+	size_t i = 0, n = 0;
+	bool present;
+
+	if (end - start > HUGE_MAPPING)
+		exit(EXIT_HUGE);
+	for (at = start; at < end; at += size, i++) {
+		if (i == n) {
+			n = MIN(sizeof(entries) / sizeof(entries[0]),
+			    (end - at) / size);
+			if (pread(pagemap, entries, n * sizeof(entries[0]),
+				(off_t)(at / size * sizeof(entries[0]))) !=
+			    (ssize_t)(n * sizeof(entries[0])))
+				err(1, "pagemap");
+			i = 0;
+		}
+		present = (entries[i] & (PAGE_PRESENT | PAGE_SWAPPED)) != 0;
+		if (present && run == 0)
+			run = at;
+		if (!present && run != 0) {
+			scan_range(m, mem, run, at);
+			run = 0;
+		}
+	}
+	if (run != 0)
+		scan_range(m, mem, run, end);
+}
+
+static void
+scan_memory(struct memscan *m)
+{
+	char line[PATH_MAX + 128], mode[8], name[PATH_MAX];
+	int mem = open_proc(m, "mem"), pagemap = open_proc(m, "pagemap");
+	FILE *maps = fdopen(open_proc(m, "maps"), "r");
+	uint64_t start, end;
+
+	if (maps == NULL)
+		err(1, "maps");
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		name[0] = '\0';
+		if (sscanf(line,
+			"%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s %4095[^\n]",
+			&start, &end, mode, name) < 3)
+			errx(1, "maps: %s", line);
+		/* The kernel's own pages. */
+		if (strncmp(name, "[vvar", 5) == 0 ||
+		    strcmp(name, "[vsyscall]") == 0)
+			continue;
+		scan_name(m, "memory %s %.256s", mode,
+		    name[0] == '\0' ? "anonymous" : name);
+		scan_mapping(m, mem, pagemap, start, end);
+	}
+	fclose(maps);
+	close(mem);
+	close(pagemap);
+}
+
+/* ---- what else a process has ---- */
+
+static void
+scan_stream(struct memscan *m, const char *name)
+{
+	int fd = open_proc(m, name);
+	ssize_t n;
+
+	scan_name(m, "%s", name);
+	while ((n = read(fd, m->buf + m->kept, CHUNK)) > 0)
+		scan_chunk(m, (size_t)n);
+	scan_chunk(m, 0);
+	close(fd);
+}
+
+static void
+scan_file(struct memscan *m, const char *path)
+{
+	struct stat st;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		scan_range(m, fd, 0, (uint64_t)st.st_size);
+	close(fd);
+}
+
+/*
+ * What waits in a unix socket, message by message, without taking it away:
+ * each look begins where the last one ended.
+ */
+static void
+scan_queue(struct memscan *m, int number)
+{
+	int pidfd, fd, domain = 0, off = 0;
+	socklen_t len = sizeof(domain);
+	ssize_t n;
+
+	if ((pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0)) == -1)
+		err(1, "pidfd_open");
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+	close(pidfd);
+	if (fd == -1)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    domain == AF_UNIX &&
+	    setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) == 0) {
+		while ((n = recv(fd, m->buf, CHUNK, MSG_PEEK | MSG_DONTWAIT)) >
+		       0) {
+			m->kept = 0;
+			scan_chunk(m, (size_t)n);
+		}
+		scan_chunk(m, 0);
+		off = -1;
+		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+	}
+	close(fd);
+}
+
+static void
+scan_descriptors(struct memscan *m)
+{
+	char path[64 + NAME_MAX], target[256];
+	struct dirent *de;
+	ssize_t n;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)m->pid);
+	if ((dir = opendir(path)) == NULL)
+		err(1, "%s", path);
+	while ((de = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "/proc/%ld/fd/%s", (long)m->pid,
+		    de->d_name);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n == -1)
+			continue;
+		target[n] = '\0';
+		if (target[0] == '/') {
+			scan_name(m, "file %s", target);
+			scan_file(m, path);
+		} else if (strncmp(target, "socket:", 7) == 0) {
+			scan_name(m, "queue %s", de->d_name);
+			scan_queue(m, atoi(de->d_name));
+		}
+	}
+	closedir(dir);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct memscan m = { .npatterns = 0 };
+	int i;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: memscan pid ...\n");
+		return 2;
+	}
+	patterns_read(&m, stdin);
+	windows_make(&m);
+	for (i = 1; i < argc; i++) {
+		m.pid = (pid_t)atol(argv[i]);
+		scan_memory(&m);
+		scan_stream(&m, "environ");
+		scan_stream(&m, "cmdline");
+		scan_descriptors(&m);
+	}
+	return fflush(stdout) == 0 ? 0 : 1;
+}
