@@ -333,8 +333,8 @@ def test_every_form_of_a_secret_and_half_of_one_is_found(safe):
 # ---- 1: just after the start ----
 
 @needs_trace
-@pytest.mark.parametrize("source", ["env", "conf"])
-@pytest.mark.parametrize("signed", ["file", "env", "conf"])
+@pytest.mark.parametrize("source, signed", [
+    ("env", "file"), ("conf", "env"), ("conf", "conf")])
 def test_after_the_start_only_digests_and_the_seed_are_left(lab, source,
                                                             signed):
     safe = Safe()
@@ -435,3 +435,566 @@ def test_a_key_on_its_way_is_in_worker_and_channel_until_it_is_answered(
     wait_for(lambda: ops.summary(node)["gauges"]
              ["ltp_ws_connections_current"] == 0, "all have gone")
     rest(safe, node)
+
+
+# ---- 3: clients that do it wrongly, and those that have gone ----
+
+def pieces(data, *cuts):
+    ends = [0, *cuts, len(data)]
+    return [data[a:b] for a, b in zip(ends, ends[1:])]
+
+
+def slowly(w, *parts):
+    """Each is read by itself."""
+    for part in parts:
+        w.send(part)
+        w.node.barrier()
+
+
+def cut_within(data, key):
+    """In the key's first byte, its middle and its last byte."""
+    at = data.index(key.encode())
+    return pieces(data, at + 1, at + len(key) // 2, at + len(key) - 1)
+
+
+def half_a_request(w, key):
+    slowly(w, request([("X-API-Key", key)])[:-2])
+
+
+def half_a_key(w, key):
+    r = request([("X-API-Key", key)])
+    slowly(w, r[:r.index(key.encode()) + 20])
+
+
+def a_request_in_pieces(w, key):
+    slowly(w, *cut_within(request([("X-API-Key", key)]), key))
+
+
+def a_request_byte_by_byte(w, key):
+    for byte in request([("Authorization", f"Bearer {key}")]):
+        w.send(bytes([byte]))
+
+
+def another_field(w, key):
+    w.send(request([("Cookie", f"session={key}"), ("X-API-Kez", key),
+                    ("X-" + "K" * 100, key)], method="POST"))
+
+
+def a_field_name(w, key):
+    w.send(request([(key.replace("/", "-"), "1"), ("X-API-Key", "\x01")]))
+
+
+def a_long_request(w, key):
+    w.send(request([("X-API-Key", key), ("X-Fill", "x" * 9000)]))
+
+
+def many_fields(w, key):
+    w.send(request([("X-API-Key", key), *[("X-Fill", key)] * 120]))
+
+
+def a_long_key(w, key):
+    w.send(request([("X-API-Key", key * 20)]))
+
+
+def a_bad_key(w, key):
+    w.send(request([("X-API-Key", f"\xe9{key}")]))
+
+
+def a_key_twice(w, key):
+    w.send(request([("X-API-Key", key), ("X-API-Key", key)]))
+
+
+def two_keys(w, key):
+    w.send(request([("X-API-Key", key), ("Authorization", f"Bearer {key}x")]))
+
+
+def a_bare_line_feed(w, key):
+    w.send(request([("X-API-Key", key)], end="\n"))
+
+
+def a_control_character(w, key):
+    w.send(request([("X-API-Key", f"{key}\0{key}")]))
+
+
+def no_upgrade(w, key):
+    w.send(request([("X-API-Key", key)], omit=("Upgrade",)))
+
+
+def a_bad_target(w, key):
+    w.send(request([("X-API-Key", key)], target=f"#{key}"))
+
+
+def a_body(w, key):
+    w.send(request([("Content-Length", "40")]), key.encode())
+
+
+def bad_basic(w, key):
+    w.send(request([("Authorization", basic(key.replace(":", "-")))]))
+
+
+def no_http_at_all(w, key):
+    w.send(key.encode() * 10)
+
+
+def after_a_refusal(w, key):
+    w.send(request(method="POST"))
+    w.response()
+    w.send(key.encode() * 10)
+
+
+def said_by(key):
+    return compact({"type": "hello", "client_id": "c", "auth_token": key})
+
+
+def half_a_hello(w, key):
+    w.upgrade()
+    slowly(w, text(said_by(key))[:-5])
+
+
+def a_hello_in_pieces(w, key):
+    w.upgrade()
+    message = said_by(key)
+    at = message.index(key.encode())
+    data = text(message)
+    start = len(data) - len(message)
+    slowly(w, *pieces(data, 1, 3, 7, start + at + 1, start + at + 20))
+
+
+def a_hello_in_fragments(w, key):
+    w.upgrade()
+    message = said_by(key)
+    at = message.index(key.encode())
+    slowly(w, *fragments(message, 3, at + 10, at + 20, at + 30))
+
+
+def a_hello_in_tiny_fragments(w, key):
+    w.upgrade()
+    message = said_by(key)
+    for part in fragments(message, *range(1, len(message))):
+        w.send(part, frame(PING, b"x"))
+
+
+def half_of_the_fragments(w, key):
+    w.upgrade()
+    message = said_by(key)
+    slowly(w, *fragments(message, 3, message.index(key.encode()) + 20)[:2])
+
+
+def an_escaped_hello(w, key):
+    w.upgrade()
+    escaped = "".join(f"\\u{ord(c):04x}" for c in key[:20]) + key[20:]
+    w.send(text('{"type":"hello","client_id":"c","auth_token":"'
+                f'{escaped}"}}'))
+
+
+def a_binary_hello(w, key):
+    w.upgrade()
+    w.send(frame(BINARY, said_by(key)))
+
+
+def a_hello_that_is_no_json(w, key):
+    w.upgrade()
+    w.send(text(said_by(key)[:-1] + b"!"))
+
+
+def a_hello_that_is_no_text(w, key):
+    w.upgrade()
+    w.send(text(said_by(key) + b"\xff"))
+
+
+def a_hello_that_is_not_masked(w, key):
+    w.upgrade()
+    w.send(text(said_by(key), key=None))
+
+
+def a_hello_that_is_too_large(w, key):
+    w.upgrade()
+    w.send(text(said_by(key * 6000)))
+
+
+def a_key_that_is_too_long(w, key):
+    w.upgrade()
+    w.send(text(said_by(key * 40)))
+
+
+def a_key_elsewhere(w, key):
+    w.upgrade()
+    w.send(text(compact({"type": "heartbeat", "client_id": "c", key: key,
+                         "timestamp_ms": key, "x": [{"auth_token": key}]})))
+
+
+def after_a_close(w, key):
+    w.upgrade()
+    w.send(close(1000), text(said_by(key)))
+
+
+def a_close_reason(w, key):
+    w.upgrade()
+    w.send(close(1000, key.encode()))
+
+
+def after_an_error(w, key):
+    w.upgrade()
+    w.send(frame(3), text(said_by(key)))
+    w.send(text(said_by(key)))
+
+
+def no_frame_at_all(w, key):
+    w.upgrade()
+    w.send(key.encode() * 3)
+
+
+BLUNDERS = [
+    half_a_request, half_a_key, a_request_in_pieces, a_request_byte_by_byte,
+    another_field, a_field_name, a_long_request, many_fields, a_long_key,
+    a_bad_key, a_key_twice, two_keys, a_bare_line_feed, a_control_character,
+    no_upgrade, a_bad_target, a_body, bad_basic, no_http_at_all,
+    after_a_refusal, half_a_hello, a_hello_in_pieces, a_hello_in_fragments,
+    a_hello_in_tiny_fragments, half_of_the_fragments, an_escaped_hello,
+    a_binary_hello, a_hello_that_is_no_json, a_hello_that_is_no_text,
+    a_hello_that_is_not_masked, a_hello_that_is_too_large,
+    a_key_that_is_too_long, a_key_elsewhere, after_a_close, a_close_reason,
+    after_an_error, no_frame_at_all,
+]
+
+
+def blunder(node, safe, how, row="presented"):
+    w = node.wire()
+    w.node = node
+    with contextlib.suppress(ConnectionError):
+        how(w, safe.key(f"{how.__name__}-{len(safe.secrets[row])}", row))
+    return w
+
+
+@needs_trace
+def test_nothing_is_left_of_clients_that_did_it_wrongly(node, safe):
+    """While half of what they say is there, and when they have gone."""
+    for how in BLUNDERS:
+        blunder(node, safe, how)
+    node.barrier()
+    census = Census(safe, node)
+    census.rows["worker memory"].discard("presented")
+    if not census.rows["worker memory"]:
+        del census.rows["worker memory"]
+    kinds = {name.rsplit("-", 1)[0]
+             for name in census.names["worker memory", "presented"]}
+    # Who is not finished, and nobody else.
+    assert kinds == {"half_a_request", "half_a_key", "half_a_hello",
+                     "half_of_the_fragments"}, census.explain(at_rest())
+    for w in node.wires[::2]:
+        w.reset()
+    node.drop_wires()
+    gone(node)
+    rest(safe, node)
+
+
+def gone(node):
+    wait_for(lambda: ops.summary(node)["gauges"]
+             ["ltp_ws_connections_current"] == 0, "all have gone")
+
+
+@needs_trace
+def test_nothing_is_left_of_clients_that_could_not_wait(node, safe):
+    """They leave while auth is asked, with more in their hands."""
+    common = {"type": "heartbeat", "client_id": "c", "timestamp_ms": 1}
+    with stopped(node, "auth"):
+        for i in range(12):
+            w = node.wire()
+            key = safe.key(f"left-{i}", "presented")
+            more = text(said_by(safe.key(f"pipelined-{i}", "presented")))
+            half = text(said_by(safe.key(f"torn-{i}", "presented")))[:-9]
+            if i % 2 == 0:
+                w.send(request([("X-API-Key", key)]), more,
+                       text(compact(common)), half)
+            else:
+                w.upgrade()
+                w.send(text(said_by(key)), more, half)
+        node.barrier()
+        assert Census(safe, node).names["worker memory", "presented"] >= {
+            f"{kind}-{i}" for kind in ("pipelined", "torn")
+            for i in range(12)}
+        for w in node.wires[:4]:
+            w.drop()
+        for w in node.wires[4:8]:
+            w.reset()
+    node.barrier()
+    node.drop_wires()
+    gone(node)
+    rest(safe, node)
+
+
+@needs_trace
+def test_a_key_after_the_first_is_wiped_too(node, safe):
+    """With a session, a token is as secret as without."""
+    name, key = next(iter(node.filed.items()))
+    w = ops.enter(node, name, key)
+    s = node.wire()
+    s.upgrade()
+    said = json.loads(s.ask({"type": "hello", "api_key": key}))
+    rest(safe, node)
+    w.say({"type": "hello", "client_id": "c",
+           "auth_token": safe.key("second", "presented")})
+    w.recv_text()
+    s.say({"type": "hello", "api_key": safe.key("third", "presented")})
+    s.recv_text()
+    for part in fragments(said_by(safe.key("fourth", "presented")), 30, 60):
+        w.send(part)
+    w.recv_text()
+    s.say({"type": "heartbeat", "session_id": said["session_id"],
+           "timestamp_ms": 1, "auth_token": safe.key("fifth", "presented")})
+    s.recv_text()
+    rest(safe, node)
+
+
+@needs_trace
+def test_a_node_that_wants_no_key_forgets_it_as_well(lab):
+    own = Safe()
+    with ops.started(lab, dialect="auto", **NO_LIMITS) as node:
+        w = node.connect([("X-API-Key", own.key("request", "presented"))])
+        w.say({"type": "hello", "client_id": "c",
+               "auth_token": own.key("hello", "presented")})
+        w.recv_text()
+        for how in BLUNDERS:
+            blunder(node, own, how)
+        for wire in node.wires[1:]:
+            wire.drop()
+        wait_for(lambda: ops.summary(node)["gauges"]
+                 ["ltp_ws_connections_current"] == 1, "all others have gone")
+        assert not list(scan(own, [p["pid"] for p in ops.processes(node)]))
+
+
+@needs_trace
+def test_who_is_refused_for_lack_of_room_leaves_nothing(lab):
+    own = Safe()
+    with secretive(lab, own, max_connections=2) as node:
+        key = node.filed["file-0"]
+        kept = [node.connect() for _ in range(2)]
+        for i in range(4):
+            w = node.wire()
+            w.send(request([("X-API-Key", own.key(f"r-{i}", "presented"))]))
+            assert w.response().status == 503
+            with contextlib.suppress(ConnectionError):
+                w.send(key.encode())
+        rest(own, node)
+        assert len(kept) == 2
+
+
+# ---- 4: other keys ----
+
+def turned(node, change, pattern="reload: (new keys|done)"):
+    """Wait until what change() brought about is said in the log."""
+    before = len(node.log_lines(pattern))
+    change()
+    wait_for(lambda: len(node.log_lines(pattern)) > before, pattern)
+
+
+def failures(node):
+    return ops.summary(node)["counters"]["auth_keys_reload_failure_total"]
+
+
+def answers(node, key):
+    return ops.status_for(node, key)[0]
+
+
+@needs_trace
+def test_a_rotation_leaves_nothing_of_the_old_keys(node, safe):
+    """By replacing the file, three times, with clients that had used them."""
+    for turn in range(3):
+        old = node.filed
+        staying = [node.connect([("X-API-Key", key)])
+                   for key in list(old.values())[:5]]
+        assert Census(safe, node).names["auth memory", "digest"] >= set(old)
+        new = safe.keys(f"turn-{turn}")
+        kept = "file-0"
+        new[kept] = old.pop(kept)
+        turned(node, lambda: node.keys(new))
+        safe.remove(old)
+        node.filed = new
+        rest(safe, node)
+        assert answers(node, next(iter(old.values()))) == 401
+        assert answers(node, next(iter(new.values()))) == 101
+        for w in staying[1:]:
+            w.expect_close(1008, "key revoked")
+        rest(safe, node)
+
+
+@needs_trace
+def test_a_file_that_is_no_good_leaves_nothing(lab):
+    """Nor what was good before it, once there is a good one again."""
+    safe = Safe()
+    with secretive(lab, safe, errors=" keys: ") as node:
+        first = node.filed
+        k = [safe.key(f"bad-{i}") for i in range(12)]
+        for content in (f'{{"alice": "{k[0]}"', f'{{"alice": "{k[1]}"x}}',
+                        f'{{"a": "{k[2]}", "b": "{k[2]}"}}',
+                        f'{{"a": "{k[3]}", "a": "{k[4]}"}}',
+                        f'{{"a": ["{k[5]}"]}}', f'{{"": "{k[6]}"}}',
+                        f'{{"a": "{k[7]}\\n"}}', k[8],
+                        json.dumps({"a": k[9], "b": k[10] * 40})):
+            before = failures(node)
+            node.file("keys.json", content)
+            wait_for(lambda: failures(node) > before, "it is no good")
+            assert node.ctl("reload").returncode == 1
+        # Auth knows yet who may stay; the supervisor has let go of them.
+        census = Census(safe, node)
+        assert census.names["auth memory", "digest"] >= set(first)
+        assert census.names["ltpd memory", "digest"] == set(node.given)
+        census.is_at_rest()
+        assert answers(node, k[0]) == 401
+        new = safe.keys("good")
+        turned(node, lambda: node.keys(new))
+        safe.remove(first)
+        rest(safe, node)
+
+
+@needs_trace
+def test_a_reload_leaves_nothing_of_old_settings(lab):
+    """Keys of the configuration, good and bad; and no keys at all."""
+    safe = Safe()
+    with secretive(lab, safe, "conf") as node:
+        old = node.given
+        new = safe.keys("new")
+        node.configure(auth_keys=",".join(f"{n}:{k}" for n, k in new.items()))
+        assert node.ctl("reload").returncode == 0
+        safe.remove(old)
+        rest(safe, node)
+        bad = safe.key("bad")
+        for value in f"a:{bad},b:{bad}", f"a:{bad},", f"{bad}", f":{bad}":
+            node.configure(auth_keys=value)
+            assert node.ctl("reload").returncode == 1
+            rest(safe, node)
+        node.configure(auth_keys=f"a:{bad}", zzz=1)
+        assert node.ctl("reload").returncode == 1
+        rest(safe, node)
+        del node.settings["auth_keys"], node.settings["zzz"]
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        safe.remove(new)
+        rest(safe, node)
+
+
+# ---- 5: another signing key ----
+
+@needs_trace
+def test_a_new_signing_key_leaves_nothing_of_the_old_one(node, safe):
+    name, key = next(iter(node.filed.items()))
+    w = ops.enter(node, name, key)
+    for turn in range(3):
+        node.file("seed", safe.seed())
+        assert node.ctl("reload").returncode == 0
+        ops.beat(w, turn, name)
+        wait_for(lambda: len(node.log_lines("signing key_id=")) == turn + 2,
+                 "another key")
+        rest(safe, node)
+
+
+# ---- 6: who dies, and its successor ----
+
+@needs_trace
+@pytest.mark.parametrize("name", ["worker", "auth", "audit"])
+def test_a_successor_has_what_it_needs_and_nothing_else(node, safe, name):
+    """Killed while it has questions, its own or others'."""
+    with stopped(node, "auth"):
+        wires = list(asks(node, safe, 20))
+        node.barrier()
+        victim = ops.process(node, name)["pid"]
+        os.kill(victim, signal.SIGKILL)
+        if name == "audit":
+            ops.successor(node, name, 0, victim)
+    ops.successor(node, name, 0, victim)
+    node.settle()
+    for w in wires:
+        with contextlib.suppress(EOFError, OSError):
+            w.recv_frame() if w.hello is None else w.response()
+    node.drop_wires()
+    gone(node)
+    rest(safe, node)
+    first = next(iter(node.filed.values()))
+    assert answers(node, first) == 101
+    rest(safe, node)
+
+
+# ---- 7: the audit log ----
+
+@needs_trace
+def test_no_key_waits_for_the_audit_log(node, safe):
+    """All that clients say is in the queue, but for their credentials."""
+    name, key = next(iter(node.filed.items()))
+    with stopped(node, "audit"):
+        for i in range(60):
+            w = node.wire()
+            w.upgrade()
+            hello = hello_ways(key if i % 2 else
+                               safe.key(f"audited-{i}", "presented"))[i % 3]
+            w.say({**hello, "client_label": f"label-of-{i}",
+                   "session_tag": f"label-of-{i}"})
+            w.recv_text()
+        census = Census(safe, node)
+        census.is_at_rest()
+        # Labels are in there, so it is the queue that was looked at.
+        seen = Safe()
+        seen.put("presented", "label", b"label-of-12\"")
+        found = {place_of("x", f.where) for f in scan(
+            seen, [ops.process(node, n)["pid"] for n in ("worker", "audit")])}
+        assert found >= {"x queue"} or found >= {"x memory"}
+    wait_for(lambda: "label-of-59" in
+             (node.dir / "audit.jsonl").read_text(), "all are logged")
+    rest(safe, node)
+
+
+# ---- who is asked for it ----
+
+ASK = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for pid in map(int, sys.argv[1:]):
+    for name in ("mem", "environ", "maps", "fd", "stack", "auxv", "syscall",
+                 "personality", "fdinfo", "map_files", "io", "cwd", "root"):
+        path = f"/proc/{pid}/{name}"
+        try:
+            if name in ("fd", "fdinfo", "map_files"):
+                os.listdir(path)
+            elif name in ("cwd", "root"):
+                os.readlink(path)
+            else:
+                with open(path, "rb") as f:
+                    f.read(1)
+            print(path)
+        except PermissionError:
+            pass
+        except OSError:
+            print(path)
+    buf = ctypes.create_string_buffer(8)
+    iov = (ctypes.c_ulong * 2)(ctypes.addressof(buf), 8)
+    for what, result in (
+            ("ptrace attach", libc.ptrace(16, pid, 0, 0)),
+            ("ptrace seize", libc.ptrace(0x4206, pid, 0, 0)),
+            ("process_vm_readv", libc.process_vm_readv(pid, iov, 1, iov, 1,
+                                                       0)),
+            ("pidfd_getfd", libc.syscall(438, os.pidfd_open(pid), 2, 0))):
+        if result != -1 or ctypes.get_errno() not in (1, 13):
+            print(what, pid, os.strerror(ctypes.get_errno()))
+"""
+
+
+def test_another_process_of_the_same_user_gets_at_none_of_them(node):
+    """And no core is ever written."""
+    pids = [p["pid"] for p in ops.processes(node)]
+    assert len(pids) == 5
+    done = ops.as_node_user(node, sys.executable, "-IS", "-c", ASK,
+                            *map(str, pids))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    # The same tries work on who does not mind.
+    with subprocess.Popen([*node.stage.command("ltpd/ltpd")[:-1], "sleep",
+                           "60"]) as other:
+        wait_for(lambda: ops.stat_of(other.pid) and open(
+            f"/proc/{other.pid}/comm").read() == "sleep\n", "it sleeps")
+        done = ops.as_node_user(node, sys.executable, "-IS", "-c", ASK,
+                                str(other.pid))
+        other.kill()
+    assert f"/proc/{other.pid}/mem" in done.stdout.decode(), done
+    for pid in pids:
+        with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
+            core = re.search(r"Max core file size +(\S+) +(\S+)",
+                             limits.read())
+        assert core.groups() == ("0", "0")
