@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +28,22 @@
 #include <unistd.h>
 
 #define MEMSCAN_WINDOW 12 /* bytes */
-#define CHUNK          (1024 * 1024) /* bytes read at once */
-#define FILTER_BITS    22
-#define WHERE_MAX      320
-#define HUGE_MAPPING   (UINT64_C(1) << 36) /* a sanitizer's shadow */
-#define EXIT_HUGE      3
+/*
+ * Of WINDOW bytes, wherever they begin, SEED begin at a multiple of STRIDE:
+ * only there is looked.
+ */
+#define SEED         8
+#define STRIDE       4
+#define KEPT_MAX     16 /* more than a WINDOW, a multiple of STRIDE */
+#define CHUNK        (1024 * 1024) /* bytes read at once */
+#define FILTER_BITS  22
+#define BUCKET_BITS  18
+#define WHERE_MAX    320
+#define HUGE_MAPPING (UINT64_C(1) << 36) /* a sanitizer's shadow */
+#define EXIT_HUGE    3
 
-#define PAGE_PRESENT   (UINT64_C(1) << 63)
-#define PAGE_SWAPPED   (UINT64_C(1) << 62)
+#define PAGE_PRESENT (UINT64_C(1) << 63)
+#define PAGE_SWAPPED (UINT64_C(1) << 62)
 
 struct pattern {
 	char *name;
@@ -55,7 +64,7 @@ struct memscan {
 	struct window *windows;
 	size_t nwindows;
 	uint32_t *buckets; /* as struct window's next */
-	uint8_t *filter; /* a bit for each bucket that has a window */
+	uint8_t *filter; /* a bit for each hash that there is */
 	uint8_t *buf; /* CHUNK bytes, after the end of the last chunk */
 	size_t kept; /* bytes of buf that are that end */
 	pid_t pid;
@@ -63,6 +72,8 @@ struct memscan {
 };
 
 /* ---- patterns ---- */
+
+#define BUCKET(h) ((h) >> (FILTER_BITS - BUCKET_BITS))
 
 static uint32_t
 window_hash(const uint8_t *p)
@@ -72,6 +83,16 @@ window_hash(const uint8_t *p)
 	memcpy(&w, p, sizeof(w));
 	return (
 	    uint32_t)(w * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FILTER_BITS));
+}
+
+static int
+hex_digit(const char *name, char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c < 'a' || c > 'f')
+		errx(1, "%s: bad hex", name);
+	return c - 'a' + 10;
 }
 
 static void
@@ -89,10 +110,9 @@ pattern_add(struct memscan *m, const char *name, const char *hex)
 	if ((p->name = strdup(name)) == NULL ||
 	    (p->p = malloc(len + 1)) == NULL)
 		err(1, NULL);
-	for (i = 0; i < len; i++) {
-		if (sscanf(hex + 2 * i, "%2hhx", &p->p[i]) != 1)
-			errx(1, "%s: bad hex", name);
-	}
+	for (i = 0; i < len; i++)
+		p->p[i] = (uint8_t)(hex_digit(name, hex[2 * i]) << 4 |
+				    hex_digit(name, hex[2 * i + 1]));
 	if (len < MEMSCAN_WINDOW)
 		errx(1, "%s: shorter than %d bytes", name, MEMSCAN_WINDOW);
 }
@@ -123,22 +143,22 @@ windows_make(struct memscan *m)
 	uint32_t h;
 
 	for (i = 0; i < m->npatterns; i++)
-		n += m->patterns[i].len - MEMSCAN_WINDOW + 1;
+		n += m->patterns[i].len - SEED + 1;
 	m->windows = calloc(n, sizeof(*m->windows));
-	m->buckets = calloc((size_t)1 << FILTER_BITS, sizeof(*m->buckets));
+	m->buckets = calloc((size_t)1 << BUCKET_BITS, sizeof(*m->buckets));
 	m->filter = calloc((size_t)1 << (FILTER_BITS - 3), 1);
-	m->buf = malloc(MEMSCAN_WINDOW + CHUNK);
+	m->buf = malloc(KEPT_MAX + CHUNK);
 	if (m->windows == NULL || m->buckets == NULL || m->filter == NULL ||
 	    m->buf == NULL)
 		err(1, NULL);
 	for (i = 0; i < m->npatterns; i++) {
-		for (j = 0; j + MEMSCAN_WINDOW <= m->patterns[i].len; j++) {
+		for (j = 0; j + SEED <= m->patterns[i].len; j++) {
 			h = window_hash(m->patterns[i].p + j);
 			w = &m->windows[m->nwindows++];
 			w->pattern = (uint32_t)i;
 			w->offset = (uint32_t)j;
-			w->next = m->buckets[h];
-			m->buckets[h] = (uint32_t)m->nwindows;
+			w->next = m->buckets[BUCKET(h)];
+			m->buckets[BUCKET(h)] = (uint32_t)m->nwindows;
 			m->filter[h >> 3] |= (uint8_t)(1 << (h & 7));
 		}
 	}
@@ -147,30 +167,39 @@ windows_make(struct memscan *m)
 /* ---- looking ---- */
 
 /*
- * Tell of every pattern that has a piece at p.  Returns how long the longest
- * is, 0 when there is none.
+ * Tell of every pattern that has a piece around a place.  Returns how far
+ * the longest goes on from there.
  */
 static size_t
-find_here(struct memscan *m, const uint8_t *p, size_t left, uint32_t h)
+find_here(struct memscan *m, size_t at, size_t len, uint32_t h)
 {
+	const uint8_t *p = m->buf + at;
 	const struct pattern *pat;
 	const struct window *w;
-	size_t n, longest = 0;
+	size_t before, after, longest = 0;
 	uint32_t i;
 
-	for (i = m->buckets[h]; i != 0; i = w->next) {
+	for (i = m->buckets[BUCKET(h)]; i != 0; i = w->next) {
 		w = &m->windows[i - 1];
 		pat = &m->patterns[w->pattern];
-		if (memcmp(pat->p + w->offset, p, MEMSCAN_WINDOW) != 0)
+		if (memcmp(pat->p + w->offset, p, SEED) != 0)
 			continue;
-		n = MEMSCAN_WINDOW;
-		while (n < left && w->offset + n < pat->len &&
-		       pat->p[w->offset + n] == p[n])
-			n++;
-		printf("%ld %s %u %zu %s\n", (long)m->pid, pat->name, w->offset,
-		    n, m->where);
-		if (n > longest)
-			longest = n;
+		for (before = 0; before < at && before < w->offset &&
+				 pat->p[w->offset - before - 1] ==
+				     p[-1 - (ptrdiff_t)before];
+		     before++)
+			continue;
+		for (after = SEED;
+		     at + after < len && w->offset + after < pat->len &&
+		     pat->p[w->offset + after] == p[after];
+		     after++)
+			continue;
+		if (before + after < MEMSCAN_WINDOW)
+			continue;
+		printf("%ld %s %zu %zu %s\n", (long)m->pid, pat->name,
+		    w->offset - before, before + after, m->where);
+		if (after > longest)
+			longest = after;
 	}
 	return longest;
 }
@@ -179,24 +208,16 @@ find_here(struct memscan *m, const uint8_t *p, size_t left, uint32_t h)
 static void
 scan_chunk(struct memscan *m, size_t len)
 {
-	const uint8_t *p = m->buf;
-	size_t left, n = m->kept + len, skip;
+	size_t at, n = m->kept + len;
 	uint32_t h;
 
-	for (left = n; left >= MEMSCAN_WINDOW; p++, left--) {
-		h = window_hash(p);
-		if ((m->filter[h >> 3] & 1 << (h & 7)) == 0)
-			continue;
-		if ((skip = find_here(m, p, left, h)) > MEMSCAN_WINDOW) {
-			p += skip - MEMSCAN_WINDOW;
-			left -= skip - MEMSCAN_WINDOW;
-		}
+	for (at = 0; at + SEED <= n; at += STRIDE) {
+		h = window_hash(m->buf + at);
+		if ((m->filter[h >> 3] & 1 << (h & 7)) != 0)
+			at += find_here(m, at, n, h) / STRIDE * STRIDE;
 	}
-	m->kept = MIN(n, MEMSCAN_WINDOW - 1);
-	if (len == 0)
-		m->kept = 0;
-	else
-		memmove(m->buf, m->buf + n - m->kept, m->kept);
+	m->kept = len == 0 ? 0 : MIN(n, KEPT_MAX);
+	memmove(m->buf, m->buf + n - m->kept, m->kept);
 }
 
 /* What a descriptor has from start to end.  Pages that cannot be read end. */
@@ -216,7 +237,10 @@ scan_range(struct memscan *m, int fd, uint64_t start, uint64_t end)
 	scan_chunk(m, 0);
 }
 
-static void __attribute__((__format__(printf, 2, 3)))
+static void scan_name(struct memscan *, const char *fmt, ...)
+    __attribute__((__format__(printf, 2, 3)));
+
+static void
 scan_name(struct memscan *m, const char *fmt, ...)
 {
 	va_list ap;

@@ -298,7 +298,8 @@ def stopped(node, name):
         wait_for(lambda: ops.stat_of(pid)[0] == "T", f"{name} is stopped")
         yield pid
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 # ---- this file's own tool ----
