@@ -874,6 +874,55 @@ def test_a_reload_leaves_nothing_of_old_settings(lab):
         rest(safe, node)
 
 
+def of_nothing_but_its_file(lab, safe, keys, **settings):
+    """A node that has keys from a file alone, and no audit log."""
+    return ops.started(lab, keys, errors=" keys: | reload: ", **NO_LIMITS,
+                       **settings)
+
+
+@needs_trace
+def test_when_all_keys_are_removed_no_digest_is_left(lab):
+    """Nobody comes after the last one to take its place."""
+    safe = Safe()
+    keys = safe.keys("file", 5)
+    with of_nothing_but_its_file(lab, safe, keys) as node:
+        for key in keys.values():
+            assert answers(node, key) == 101
+        turned(node, lambda: node.keys({}))
+        safe.remove(keys)
+        census = Census(safe, node)
+        assert not census.finds, census.finds
+
+
+@needs_trace
+def test_a_short_key_that_is_no_json_is_not_left_on_the_stack(lab):
+    """What a parser has to say of a token, it says to the stack first."""
+    safe = Safe()
+    keys = safe.keys("file", 1)
+    with of_nothing_but_its_file(lab, safe, keys) as node:
+        for i, content in enumerate((
+                '{{"a" "{}"}}', '{{"{}" 1}}', '["a" "{}"]', '{{"a": {}}}',
+                '"{}', '{{"{}": "a", "{}": "b"}}', '{{"a":"b"}}"{}"',
+                '{{"a":"\\x{}"}}', '{{"a": "{}\x01"}}', "{}", '"{}"')):
+            short = secrets.token_hex(8)
+            safe.put("key", f"short-{i}", short.encode())
+            node.file("keys.json", content.replace("{}", short)
+                      .replace("{{", "{").replace("}}", "}"))
+            assert node.ctl("reload").returncode == 1, content
+            found = [f for f in Census(safe, node).finds if f.row == "key"]
+            assert not found, (content, found)
+            short = secrets.token_hex(8)
+            safe.put("key", f"setting-{i}", short.encode())
+            for value in f'"x:{short}\\q"', f'["x:{short}"]', \
+                    f'"{short}', f'{short}', f'"x:{short}" "y"':
+                conf = node.conf.read_text()
+                node.file("ltpd.conf", f"auth_keys = {value}\n" + conf)
+                assert node.ctl("reload").returncode == 1, value
+                node.file("ltpd.conf", conf)
+            found = [f for f in Census(safe, node).finds if f.row == "key"]
+            assert not found, (i, found)
+
+
 # ---- 5: another signing key ----
 
 @needs_trace
