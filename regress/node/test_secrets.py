@@ -9,10 +9,10 @@ sockets; and what is found must be exactly what the table says.
 import base64
 import collections
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
+import pathlib
 import re
 import secrets
 import signal
@@ -26,9 +26,8 @@ import pytest
 
 import node as harness
 import ops
-from node import (BINARY, BUILD, MASK, NOBODY, PING, TIMEOUT, TEXT, basic,
-                  close, compact, fragments, frame, request, text, wait_for)
-from ops import ROOT
+from node import (BINARY, BUILD, MASK, PING, TIMEOUT, basic, close, compact,
+                  fragments, frame, request, text, wait_for)
 
 MEMSCAN = BUILD / "regress/client/memscan"
 WINDOW = 12         # bytes of a secret that are a find
@@ -37,7 +36,6 @@ CLIENTS = 200
 NAMED = 20          # keys of each source
 NO_LIMITS = {"max_half_open_per_ip": 0, "max_connections_per_ip": 0,
              "auth_failure_limit": 0, "handshake_timeout_ms": 60000}
-HEX64 = re.compile(r"[0-9a-f]{64}")
 
 # ---- the table: one row for each kind of secret ----
 #
@@ -158,11 +156,12 @@ class Safe:
 
 # ---- the scan ----
 
+CAP_SYS_PTRACE = 19
+
+
 def may_trace():
     """Whether this process may look into others that are not dumpable."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        caps = re.search(r"CapEff:\s*(\w+)", status.read())[1]
-    return bool(int(caps, 16) & 1 << 19)      # CAP_SYS_PTRACE
+    return bool(harness.capabilities() & 1 << CAP_SYS_PTRACE)
 
 
 needs_trace = pytest.mark.skipif(
@@ -798,15 +797,17 @@ def answers(node, key):
 
 
 @needs_trace
-def test_a_rotation_leaves_nothing_of_the_old_keys(node, safe):
-    """By replacing the file, three times, with clients that had used them."""
-    for turn in range(3):
+@pytest.mark.parametrize("turns", [
+    1, pytest.param(8, marks=pytest.mark.long)])
+def test_a_rotation_leaves_nothing_of_the_old_keys(node, safe, turns):
+    """By replacing the file, with clients that had used them."""
+    for turn in range(turns):
         old = node.filed
         staying = [node.connect([("X-API-Key", key)])
                    for key in list(old.values())[:5]]
         assert Census(safe, node).names["auth memory", "digest"] >= set(old)
-        new = safe.keys(f"turn-{turn}")
-        kept = "file-0"
+        new = safe.keys(f"turn-{turns}-{turn}")
+        kept = next(iter(old))
         new[kept] = old.pop(kept)
         turned(node, lambda: node.keys(new))
         safe.remove(old)
@@ -894,6 +895,7 @@ def test_when_all_keys_are_removed_no_digest_is_left(lab):
         assert not census.finds, census.finds
 
 
+@pytest.mark.long
 @needs_trace
 def test_a_short_key_that_is_no_json_is_not_left_on_the_stack(lab):
     """What a parser has to say of a token, it says to the stack first."""
@@ -929,7 +931,7 @@ def test_a_short_key_that_is_no_json_is_not_left_on_the_stack(lab):
 def test_a_new_signing_key_leaves_nothing_of_the_old_one(node, safe):
     name, key = next(iter(node.filed.items()))
     w = ops.enter(node, name, key)
-    for turn in range(3):
+    for turn in range(2):
         node.file("seed", safe.seed())
         assert node.ctl("reload").returncode == 0
         ops.beat(w, turn, name)
@@ -992,6 +994,80 @@ def test_no_key_waits_for_the_audit_log(node, safe):
     rest(safe, node)
 
 
+# ---- ltpctl ----
+
+@contextlib.contextmanager
+def ltpctl(node, *args, stdout=subprocess.DEVNULL):
+    """One that is in the middle of something."""
+    with subprocess.Popen(
+            node.stage.command("ltpctl/ltpctl", *args), cwd="/", env={},
+            stdin=subprocess.DEVNULL, stdout=stdout,
+            stderr=subprocess.DEVNULL) as ctl:
+        try:
+            yield ctl
+        finally:
+            ctl.kill()
+
+
+@needs_trace
+def test_ping_has_its_key_until_it_is_let_in(node):
+    safe = Safe()
+    key = safe.key("ping").replace("~", "-")
+    safe.put("key", "ping", key.encode())
+    path = node.file("ping-key", key + "\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIMEOUT)
+        with ltpctl(node, "ping", "--key-file", str(path),
+                    "ws://127.0.0.1:%d" % server.getsockname()[1]) as ctl:
+            sock, _ = server.accept()
+            with sock:
+                sock.settimeout(TIMEOUT)
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += sock.recv(4096)
+                assert key.encode() in asked
+                assert {f.where.split()[0] for f in scan(safe, [ctl.pid])} \
+                    <= {"memory"}
+                nonce = re.search(rb"(?i)sec-websocket-key: (\S+)", asked)[1]
+                sock.sendall(b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\n"
+                             b"Connection: Upgrade\r\n"
+                             b"Sec-WebSocket-Accept: " +
+                             harness.accept_of(nonce.decode()).encode() +
+                             b"\r\n\r\n")
+                assert sock.recv(4096) != b""
+                assert not list(scan(safe, [ctl.pid]))
+
+
+@needs_trace
+@pytest.mark.parametrize("verb", ["add", "rotate", "remove", "list"])
+def test_who_edits_a_key_file_keeps_no_other_key(node, verb):
+    """Held where it says what it did."""
+    safe = Safe()
+    keys = {f"k-{i}": safe.key(f"k-{i}") for i in range(NAMED)}
+    path = node.file("edited.json", json.dumps(keys))
+    args = {"add": ["new"], "list": []}.get(verb, ["k-3"])
+    out, full = os.pipe()
+    with open(out, "rb"), open(full, "wb", buffering=0) as pipe:
+        os.set_blocking(full, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(full, bytes(4096))
+        os.set_blocking(full, True)
+        with ltpctl(node, "key", verb, str(path), *args,
+                    stdout=pipe) as ctl:
+            # Nothing else makes it sleep.
+            wait_for(lambda: ops.stat_of(ctl.pid)[0] == "S" and
+                     (verb == "list" or json.loads(path.read_text()) != keys),
+                     "it waits to be read from")
+            made = json.loads(path.read_text()).get(
+                {"add": "new", "rotate": "k-3"}.get(verb))
+            if made is not None:
+                safe.put("presented", "made", made.encode())
+            found = list(scan(safe, [ctl.pid]))
+            assert {f.name for f in found} == \
+                ({"made"} if made is not None else set()), found
+
+
 # ---- who is asked for it ----
 
 ASK = """
@@ -1048,3 +1124,20 @@ def test_another_process_of_the_same_user_gets_at_none_of_them(node):
             core = re.search(r"Max core file size +(\S+) +(\S+)",
                              limits.read())
         assert core.groups() == ("0", "0")
+
+
+# ---- all of the above ----
+
+@pytest.mark.skipif(may_trace(), reason="was done above")
+def test_a_plain_user_does_it_in_a_namespace():
+    """There the processes are, and there one may have the capability."""
+    inside = ["unshare", "--user", "--map-current-user", "--keep-caps"]
+    tried = subprocess.run([*inside, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        pytest.skip("takes CAP_SYS_PTRACE, or user namespaces to have it in: "
+                    + tried.stderr.strip())
+    here = pathlib.Path(__file__)
+    done = subprocess.run([*inside, str(here.parent / "run"), str(here)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# SKIP takes" not in done.stdout

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "../../ltp-auth/keys.h"
+#include "chain.h"
 #include "conf_parse.h"
 #include "digest.h"
 #include "keyfile.h"
+#include "upgrade.h"
 
 #define STACK_SIZE (512 * 1024)
 #define PIECE      12 /* bytes of a secret that are too many */
@@ -205,6 +209,119 @@ a_key_that_is_added_leaves_no_digest_on_the_stack(void **state)
 	keys_free(keys);
 }
 
+/* ---- worker ---- */
+
+static enum credential_kind kind;
+
+static void
+ask(void)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	struct credential *cred = calloc(1, sizeof(*cred));
+	struct upgrade *u = upgrade_new();
+	size_t used;
+
+	upgrade_input(u, p, strlen(text), &used);
+	upgrade_credential(u, cred);
+	kind = cred->kind;
+	freezero(cred, sizeof(*cred));
+	upgrade_free(u);
+}
+
+#define REQUEST(fields)                                           \
+	"GET /?k=% HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n" \
+	"Connection: upgrade\r\nSec-WebSocket-Version: 13\r\n"    \
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" fields "\r\n"
+
+static void
+a_request_leaves_no_key_on_the_stack(void **state)
+{
+	static const char *const requests[] = {
+		REQUEST("X-API-Key: %\r\n"),
+		REQUEST("Authorization: Bearer %\r\n"),
+		REQUEST("X-API-Key: %\r\nAuthorization: apikey %\r\n"),
+		REQUEST("X-API-Key: %\r\nX-API-Key: %\r\n"),
+		REQUEST("X-%: %\r\nX-API-Key: %\n"),
+		REQUEST("Authorization: Basic %\r\n"),
+		REQUEST("%"),
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(requests); i++) {
+		run_on_stack(ask, requests[i]);
+		assert_true(i > 2 || kind == CREDENTIAL_KEY);
+		if (is_left(key, sizeof(key) - 1))
+			fail_msg("%s", format);
+	}
+}
+
+static void
+ask_basic(void)
+{
+	char pair[sizeof(key) + 2] = "a:", coded[64];
+
+	strlcat(pair, key, sizeof(pair));
+	EVP_EncodeBlock(
+	    (unsigned char *)coded, (unsigned char *)pair, (int)strlen(pair));
+	strlcpy(text, REQUEST("Authorization: Basic "), sizeof(text));
+	text[strlen(text) - 2] = '\0';
+	strlcat(text, coded, sizeof(text));
+	strlcat(text, "\r\n\r\n", sizeof(text));
+	explicit_bzero(pair, sizeof(pair));
+	explicit_bzero(coded, sizeof(coded));
+	ask();
+}
+
+static void
+basic_credentials_leave_no_key_on_the_stack(void **state)
+{
+	(void)state;
+	run_on_stack(ask_basic, "");
+	assert_int_equal(kind, CREDENTIAL_KEY);
+	assert_false(is_left(key, sizeof(key) - 1));
+}
+
+/* ---- audit ---- */
+
+static uint8_t seed[CHAIN_SEED_SIZE];
+static struct chain chain;
+
+static void
+sign(void)
+{
+	struct msg_audit_record r = { .timestamp_ms = 1,
+		.before_len = 1,
+		.after_len = 7,
+		.direction = AUDIT_IN,
+		.session_id_len = 1 };
+	char *line = malloc(CHAIN_LINE_MAX);
+
+	chain_set_key(&chain, seed);
+	chain.sign_every = 1;
+	chain_append(&chain, line, &r, "1", "{", "\"v\":1}");
+	free(line);
+}
+
+static void
+a_signing_key_is_not_left_on_the_stack(void **state)
+{
+	uint8_t expanded[EVP_MAX_MD_SIZE];
+	unsigned len;
+
+	(void)state;
+	arc4random_buf(seed, sizeof(seed));
+	assert_int_equal(
+	    EVP_Digest(seed, sizeof(seed), expanded, &len, EVP_sha512(), NULL),
+	    1);
+	assert_int_equal(chain_init(&chain), 0);
+	run_on_stack(sign, "");
+	assert_int_equal(chain.next, 1);
+	chain_free(&chain);
+	assert_false(is_left(seed, sizeof(seed)));
+	assert_false(is_left(expanded, len));
+}
+
 int
 main(void)
 {
@@ -217,6 +334,9 @@ main(void)
 		    a_list_of_keys_leaves_neither_key_nor_digest_on_the_stack),
 		cmocka_unit_test(
 		    a_key_that_is_added_leaves_no_digest_on_the_stack),
+		cmocka_unit_test(a_request_leaves_no_key_on_the_stack),
+		cmocka_unit_test(basic_credentials_leave_no_key_on_the_stack),
+		cmocka_unit_test(a_signing_key_is_not_left_on_the_stack),
 	};
 	int failed;
 
