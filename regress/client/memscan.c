@@ -5,14 +5,15 @@
  * Patterns come by standard input, "NAME HEX" a line; a piece of
  * MEMSCAN_WINDOW bytes of one is a find, so that half of a secret is found
  * as well as all of it.  Prints "PID NAME FIRST LENGTH WHERE" for each find.
- * Takes the right to trace the processes.  Only for Linux.
+ * Takes the right to trace the processes, be it in a user namespace, where
+ * some of /proc stays closed and system calls have to do.  Only for Linux.
  */
 #include <sys/param.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
-#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,7 @@
 #define FILTER_BITS  22
 #define BUCKET_BITS  18
 #define WHERE_MAX    320
+#define DESCRIPTORS  4096 /* numbers that are tried */
 #define HUGE_MAPPING (UINT64_C(1) << 36) /* a sanitizer's shadow */
 #define EXIT_HUGE    3
 
@@ -220,23 +222,6 @@ scan_chunk(struct memscan *m, size_t len)
 	memmove(m->buf, m->buf + n - m->kept, m->kept);
 }
 
-/* What a descriptor has from start to end.  Pages that cannot be read end. */
-static void
-scan_range(struct memscan *m, int fd, uint64_t start, uint64_t end)
-{
-	ssize_t n;
-
-	while (start < end) {
-		n = pread(fd, m->buf + m->kept, MIN(CHUNK, end - start),
-		    (off_t)start);
-		if (n <= 0)
-			break;
-		scan_chunk(m, (size_t)n);
-		start += (uint64_t)n;
-	}
-	scan_chunk(m, 0);
-}
-
 static void scan_name(struct memscan *, const char *fmt, ...)
     __attribute__((__format__(printf, 2, 3)));
 
@@ -252,6 +237,7 @@ scan_name(struct memscan *m, const char *fmt, ...)
 
 /* ---- memory ---- */
 
+/* -1 when it is closed to us. */
 static int
 open_proc(const struct memscan *m, const char *name)
 {
@@ -259,9 +245,40 @@ open_proc(const struct memscan *m, const char *name)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)m->pid, name);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1 && errno != EACCES)
 		err(1, "%s", path);
 	return fd;
+}
+
+static ssize_t
+read_memory(struct memscan *m, int mem, uint8_t *buf, size_t len, uint64_t at)
+{
+	struct iovec local = { .iov_base = buf, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)at,
+		.iov_len = len };
+
+	if (mem != -1)
+		return pread(mem, buf, len, (off_t)at);
+	return process_vm_readv(m->pid, &local, 1, &remote, 1, 0);
+}
+
+/* A page that cannot be read has been given away since, or is nobody's. */
+static void
+scan_pages(struct memscan *m, int mem, uint64_t start, uint64_t end)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	ssize_t n;
+
+	while (start < end) {
+		n = read_memory(
+		    m, mem, m->buf + m->kept, MIN(CHUNK, end - start), start);
+		if (n == -1 && errno == EPERM)
+			err(1, "%ld", (long)m->pid);
+		scan_chunk(m, n <= 0 ? 0 : (size_t)n);
+		start += n <= 0 ? page : (uint64_t)n;
+	}
+	scan_chunk(m, 0);
 }
 
 /*
@@ -279,6 +296,10 @@ scan_mapping(
 
 	if (end - start > HUGE_MAPPING)
 		exit(EXIT_HUGE);
+	if (pagemap == -1) {
+		scan_pages(m, mem, start, end);
+		return;
+	}
 	for (at = start; at < end; at += size, i++) {
 		if (i == n) {
 			n = MIN(sizeof(entries) / sizeof(entries[0]),
@@ -293,12 +314,12 @@ scan_mapping(
 		if (present && run == 0)
 			run = at;
 		if (!present && run != 0) {
-			scan_range(m, mem, run, at);
+			scan_pages(m, mem, run, at);
 			run = 0;
 		}
 	}
 	if (run != 0)
-		scan_range(m, mem, run, end);
+		scan_pages(m, mem, run, end);
 }
 
 static void
@@ -306,11 +327,12 @@ scan_memory(struct memscan *m)
 {
 	char line[PATH_MAX + 128], mode[8], name[PATH_MAX];
 	int mem = open_proc(m, "mem"), pagemap = open_proc(m, "pagemap");
-	FILE *maps = fdopen(open_proc(m, "maps"), "r");
+	int fd = open_proc(m, "maps");
+	FILE *maps = fd == -1 ? NULL : fdopen(fd, "r");
 	uint64_t start, end;
 
 	if (maps == NULL)
-		err(1, "maps");
+		err(1, "%ld: maps", (long)m->pid);
 	while (fgets(line, sizeof(line), maps) != NULL) {
 		name[0] = '\0';
 		if (sscanf(line,
@@ -326,18 +348,23 @@ scan_memory(struct memscan *m)
 		scan_mapping(m, mem, pagemap, start, end);
 	}
 	fclose(maps);
-	close(mem);
-	close(pagemap);
+	if (mem != -1)
+		close(mem);
+	if (pagemap != -1)
+		close(pagemap);
 }
 
 /* ---- what else a process has ---- */
 
+/* The environment is in memory, too, should its file be closed to us. */
 static void
 scan_stream(struct memscan *m, const char *name)
 {
 	int fd = open_proc(m, name);
 	ssize_t n;
 
+	if (fd == -1)
+		return;
 	scan_name(m, "%s", name);
 	while ((n = read(fd, m->buf + m->kept, CHUNK)) > 0)
 		scan_chunk(m, (size_t)n);
@@ -345,17 +372,21 @@ scan_stream(struct memscan *m, const char *name)
 	close(fd);
 }
 
+/* A descriptor of theirs may be for writing only, so open the file anew. */
 static void
 scan_file(struct memscan *m, const char *path)
 {
-	struct stat st;
+	off_t at = 0;
+	ssize_t n;
 	int fd;
 
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd == -1)
+	if ((fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) == -1)
 		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		scan_range(m, fd, 0, (uint64_t)st.st_size);
+	while ((n = pread(fd, m->buf + m->kept, CHUNK, at)) > 0) {
+		scan_chunk(m, (size_t)n);
+		at += n;
+	}
+	scan_chunk(m, 0);
 	close(fd);
 }
 
@@ -364,60 +395,63 @@ scan_file(struct memscan *m, const char *path)
  * each look begins where the last one ended.
  */
 static void
-scan_queue(struct memscan *m, int number)
+scan_queue(struct memscan *m, int fd)
 {
-	int pidfd, fd, domain = 0, off = 0;
+	int domain = 0, off = 0;
 	socklen_t len = sizeof(domain);
 	ssize_t n;
 
-	if ((pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0)) == -1)
-		err(1, "pidfd_open");
-	fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
-	close(pidfd);
-	if (fd == -1)
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1 ||
+	    domain != AF_UNIX ||
+	    setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) == -1)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-	    domain == AF_UNIX &&
-	    setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) == 0) {
-		while ((n = recv(fd, m->buf, CHUNK, MSG_PEEK | MSG_DONTWAIT)) >
-		       0) {
-			m->kept = 0;
-			scan_chunk(m, (size_t)n);
-		}
-		scan_chunk(m, 0);
-		off = -1;
-		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+	while ((n = recv(fd, m->buf, CHUNK, MSG_PEEK | MSG_DONTWAIT)) > 0) {
+		m->kept = 0;
+		scan_chunk(m, (size_t)n);
 	}
-	close(fd);
+	scan_chunk(m, 0);
+	off = -1;
+	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+}
+
+static void
+scan_descriptor(struct memscan *m, int number, int fd)
+{
+	char path[64], target[256];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) == -1 ||
+	    (n = readlink(path, target, sizeof(target) - 1)) == -1)
+		return;
+	target[n] = '\0';
+	if (S_ISREG(st.st_mode)) {
+		scan_name(m, "file %s", target);
+		scan_file(m, path);
+	} else if (S_ISSOCK(st.st_mode)) {
+		scan_name(m, "queue %d", number);
+		scan_queue(m, fd);
+	}
 }
 
 static void
 scan_descriptors(struct memscan *m)
 {
-	char path[64 + NAME_MAX], target[256];
-	struct dirent *de;
-	ssize_t n;
-	DIR *dir;
+	int pidfd, number, fd;
 
-	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)m->pid);
-	if ((dir = opendir(path)) == NULL)
-		err(1, "%s", path);
-	while ((de = readdir(dir)) != NULL) {
-		snprintf(path, sizeof(path), "/proc/%ld/fd/%s", (long)m->pid,
-		    de->d_name);
-		n = readlink(path, target, sizeof(target) - 1);
-		if (n == -1)
+	if ((pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0)) == -1)
+		err(1, "%ld: pidfd_open", (long)m->pid);
+	for (number = 0; number < DESCRIPTORS; number++) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+		if (fd == -1 && errno == EPERM)
+			err(1, "%ld: pidfd_getfd", (long)m->pid);
+		if (fd == -1)
 			continue;
-		target[n] = '\0';
-		if (target[0] == '/') {
-			scan_name(m, "file %s", target);
-			scan_file(m, path);
-		} else if (strncmp(target, "socket:", 7) == 0) {
-			scan_name(m, "queue %s", de->d_name);
-			scan_queue(m, atoi(de->d_name));
-		}
+		scan_descriptor(m, number, fd);
+		close(fd);
 	}
-	closedir(dir);
+	close(pidfd);
 }
 
 int
