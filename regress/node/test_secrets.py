@@ -130,13 +130,14 @@ class Safe:
             self.put("removed", f"{name}-{len(self.secrets['removed'])}",
                      self.secrets["digest"].pop(name))
 
+    def give_up_seed(self):
+        for row in "seed", "expanded":
+            for old in self.secrets.pop(row, {}).values():
+                self.put("old seed", f"{row}-{len(self.secrets['old seed'])}",
+                         old)
+
     def seed(self):
-        old = self.secrets["seed"].get("seed")
-        if old is not None:
-            self.put("old seed", f"seed-{len(self.secrets['old seed'])}", old)
-            self.put("old seed",
-                     f"expanded-{len(self.secrets['old seed'])}",
-                     self.secrets["expanded"]["seed"])
+        self.give_up_seed()
         seed = self.put("seed", "seed", secrets.token_bytes(32))
         self.put("expanded", "seed", hashlib.sha512(seed).digest())
         return seed.hex()
@@ -966,6 +967,31 @@ def test_a_new_signing_key_leaves_nothing_of_the_old_one(node, safe):
         wait_for(lambda: len(node.log_lines("signing key_id=")) == turn + 2,
                  "another key")
         rest(safe, node)
+
+
+@needs_trace
+def test_a_signing_key_that_is_given_up_is_gone(lab):
+    """Nothing is signed with it any more."""
+    safe = Safe()
+    with secretive(lab, safe) as node:
+        name, key = next(iter(node.filed.items()))
+        w = ops.enter(node, name, key)
+        rest(safe, node)
+        del node.settings["node_signing_key_file"]
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        safe.give_up_seed()
+        rest(safe, node, but=("seed",))
+        lines = (node.dir / "audit.jsonl").read_text().splitlines()
+        assert all("signature" in json.loads(line) for line in lines)
+        ops.beat(w, 1, name)
+
+        def more():
+            return (node.dir / "audit.jsonl").read_text() \
+                .splitlines()[len(lines):]
+        wait_for(lambda: len(more()) == 2, "two lines more")
+        assert not any("signature" in json.loads(line) for line in more())
+        rest(safe, node, but=("seed",))
 
 
 # ---- 6: who dies, and its successor ----
