@@ -34,6 +34,7 @@ WINDOW = 12         # bytes of a secret that are a find
 SOON = 1.0          # seconds from an answer until nothing is left
 CLIENTS = 200
 NAMED = 20          # keys of each source
+QUICK_DEATHS = 6    # of a child, before its successor has to wait
 NO_LIMITS = {"max_half_open_per_ip": 0, "max_connections_per_ip": 0,
              "auth_failure_limit": 0, "handshake_timeout_ms": 60000}
 
@@ -200,7 +201,8 @@ class Census:
     """What was found in a node, by place and row."""
 
     def __init__(self, safe, node):
-        names = {p["pid"]: p["process"] for p in ops.processes(node)}
+        names = {p["pid"]: p["process"] for p in ops.processes(node)
+                 if p["pid"] != 0}
         self.finds = list(scan(safe, names))
         self.names = collections.defaultdict(set)
         for f in self.finds:
@@ -377,9 +379,9 @@ def asks(node, safe, count):
     keys = list({**node.given, **node.filed}.items())
     for i in range(count):
         name, key = keys[i // 2 % len(keys)]
-        # The row of both is the same: on its way.
+        # Long ones, so that more are asked than fit a socket.
         if i % 2 == 1:
-            key = safe.key(f"wrong-{i}", "presented")
+            key = "x" * 900 + safe.key(f"wrong-{i}", "presented")
         w = node.wire()
         if i % 4 < 2:
             ways = header_ways(key, name)
@@ -1018,6 +1020,28 @@ def test_a_successor_has_what_it_needs_and_nothing_else(node, safe, name):
     first = next(iter(node.filed.values()))
     assert answers(node, first) == 101
     rest(safe, node)
+
+
+@pytest.mark.long
+@needs_trace
+def test_a_question_that_nobody_was_asked_leaves_nothing(lab):
+    """Auth dies again and again, and is away for longer than they wait."""
+    own = Safe()
+    with secretive(lab, own, handshake_timeout_ms=300) as node:
+        for _ in range(QUICK_DEATHS):
+            ops.kill_child(node, "auth")
+        ops.slay(ops.process(node, "auth")["pid"])
+        wires = list(asks(node, own, 20))
+        node.barrier()
+        assert Census(own, node).names["worker memory", "presented"]
+        for w in wires:
+            with contextlib.suppress(ConnectionError):
+                while w.fill():
+                    pass
+            assert b"handshake timeout" in w.buf
+        node.drop_wires()
+        node.settle(2 * TIMEOUT)
+        rest(own, node)
 
 
 # ---- 7: the audit log ----
