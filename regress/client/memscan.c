@@ -454,6 +454,22 @@ scan_descriptors(struct memscan *m)
 	close(pidfd);
 }
 
+static void
+memscan_clear(struct memscan *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->npatterns; i++) {
+		free(m->patterns[i].name);
+		free(m->patterns[i].p);
+	}
+	free(m->patterns);
+	free(m->windows);
+	free(m->buckets);
+	free(m->filter);
+	free(m->buf);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -473,5 +489,6 @@ main(int argc, char *argv[])
 		scan_stream(&m, "cmdline");
 		scan_descriptors(&m);
 	}
+	memscan_clear(&m);
 	return fflush(stdout) == 0 ? 0 : 1;
 }

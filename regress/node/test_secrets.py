@@ -1183,7 +1183,10 @@ for pid in map(int, sys.argv[1:]):
 
 def test_another_process_of_the_same_user_gets_at_none_of_them(node):
     """And no core is ever written."""
-    pids = [p["pid"] for p in ops.processes(node)]
+    rows = ops.processes(node)
+    if ops.process(node, "worker")["sandbox"]["mechanism"] == "none":
+        pytest.skip("a build without a sandbox is for debuggers")
+    pids = [p["pid"] for p in rows]
     assert len(pids) == 5
     done = ops.as_node_user(node, sys.executable, "-IS", "-c", ASK,
                             *map(str, pids))
