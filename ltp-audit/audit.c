@@ -322,8 +322,12 @@ audit_use_key(struct audit *a)
 	struct chain *ch = &a->ledger.chain;
 	char was[CHAIN_KEY_ID_LEN + 1];
 
-	if (!a->has_key)
+	if (!a->has_key) {
+		if (ch->key != NULL)
+			log_info("audit: no signing key any more");
+		chain_forget_key(ch);
 		return;
+	}
 	memcpy(was, ch->key_id, sizeof(was));
 	if (chain_set_key(ch, a->key) == -1)
 		fatalx("audit: the signing key is of no use");

@@ -272,6 +272,16 @@ chain_set_key(struct chain *ch, const uint8_t seed[CHAIN_SEED_SIZE])
 	return chain_sign(ch, trial, chain_genesis);
 }
 
+/* The signer holds it, too. */
+void
+chain_forget_key(struct chain *ch)
+{
+	EVP_MD_CTX_reset(ch->signer);
+	EVP_PKEY_free(ch->key);
+	ch->key = NULL;
+	ch->key_id[0] = ch->public_key[0] = '\0';
+}
+
 int
 chain_set_public(struct chain *ch, const uint8_t key[CHAIN_SEED_SIZE])
 {

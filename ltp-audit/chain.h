@@ -67,7 +67,9 @@ int chain_init(struct chain *);
 void chain_free(struct chain *);
 /* Sign with this key from now on.  0 or -1, then there is no key. */
 int chain_set_key(struct chain *, const uint8_t seed[CHAIN_SEED_SIZE]);
-/* The same, but only to verify. */
+/* Sign no more; the key is wiped. */
+void chain_forget_key(struct chain *);
+/* As chain_set_key(), but only to verify. */
 int chain_set_public(struct chain *, const uint8_t key[CHAIN_SEED_SIZE]);
 
 /*

@@ -51,22 +51,26 @@ keys_add(struct keys *k, const uint8_t *data, size_t len)
 {
 	struct msg_conf_key conf;
 	struct auth_key *key;
+	int rv = -1;
 
 	memcpy(&conf, data, sizeof(conf));
 	if (k->count == KEYS_MAX || conf.id_len == 0 ||
 	    conf.id_len > sizeof(key->id) ||
 	    conf.id_len != len - sizeof(conf)) {
 		errno = EINVAL;
-		return -1;
+		goto done;
 	}
 	if (k->count == k->room && keys_grow(k) == -1)
-		return -1;
+		goto done;
 	key = &k->key[k->count];
 	key->number = k->count++;
 	memcpy(key->digest, conf.digest, sizeof(key->digest));
 	key->id_len = conf.id_len;
 	memcpy(key->id, data + sizeof(conf), conf.id_len);
-	return 0;
+	rv = 0;
+done:
+	explicit_bzero(&conf, sizeof(conf));
+	return rv;
 }
 
 static int

@@ -613,8 +613,6 @@ static void
 client_read(struct client *c)
 {
 	struct worker *w = c->worker;
-	/* What comes first may carry a key: nothing of it stays here. */
-	bool secret = w->settings->node.auth && c->session == NULL;
 	ssize_t n;
 
 	n = recv(c->fd, w->input, sizeof(w->input), 0);
@@ -630,8 +628,11 @@ client_read(struct client *c)
 	c->bytes_in += n;
 	*client_counter(c, COUNT_BYTES_IN) += n;
 	client_input(c, w->input, n);
-	if (secret)
-		explicit_bzero(w->input, n);
+	/*
+	 * A key may be anywhere in it, in a second hello as in the first, and
+	 * also when none is wanted: the next input need not cover it.
+	 */
+	explicit_bzero(w->input, n);
 }
 
 /* No more is read from it while its messages could not be logged. */

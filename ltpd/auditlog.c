@@ -1,6 +1,9 @@
 /*
  * The audit log's file, key and state.
  *
+ * A key that was given as a value has to outlive it, for the next ltp-audit.
+ * It is kept in a file without a name, not in the memory of this process.
+ *
  * The descriptor of the file in use stays here, too.  When ltp-audit has to
  * be started again it gets that one, whatever lies at its path meanwhile: a
  * file that was renamed carries its chain on when we are told so, not before.
@@ -20,6 +23,7 @@
 
 #include "chan.h"
 #include "log.h"
+#include "memfd.h"
 #include "parent.h"
 #include "pool.h"
 #include "secretfile.h"
@@ -29,8 +33,7 @@
 struct auditlog {
 	int fd; /* of the file in use, -1: none yet */
 	int next_fd; /* passed to ltp-audit, which has not said yet */
-	bool has_seed;
-	uint8_t seed[AUDIT_SEED_SIZE];
+	int seed_fd; /* holds the key that was given as a value, -1: none */
 	uint32_t files_sent; /* since ltp-audit was started */
 	struct msg_audit_state state;
 	bool known; /* state is that of a running ltp-audit */
@@ -103,6 +106,43 @@ auditlog_check_key(const struct conf *conf, char error[AUDITLOG_ERROR_MAX])
 	return rv;
 }
 
+/* Put a key away that was given as a value.  0, or -1 with errno. */
+static int
+seed_keep(struct auditlog *a, const char *text)
+{
+	uint8_t seed[AUDIT_SEED_SIZE];
+	int rv = -1;
+
+	a->seed_fd = memfd_new("signing-key", sizeof(seed));
+	/* Its form was checked when it was set. */
+	if (a->seed_fd != -1 && seed_parse(seed, text) == 0 &&
+	    pwrite(a->seed_fd, seed, sizeof(seed), 0) == sizeof(seed))
+		rv = 0;
+	explicit_bzero(seed, sizeof(seed));
+	return rv;
+}
+
+/* Its key, of the file or the one that was put away: 1, 0: none, or -1. */
+static int
+seed_get(const struct auditlog *a, const struct conf *conf,
+    uint8_t seed[AUDIT_SEED_SIZE])
+{
+	char error[AUDITLOG_ERROR_MAX];
+
+	if (conf->node_signing_key_file != NULL) {
+		if (seed_read(seed, conf->node_signing_key_file, error) == 0)
+			return 1;
+		log_warnx("%s", error);
+		return -1;
+	}
+	if (a->seed_fd == -1)
+		return 0;
+	if (pread(a->seed_fd, seed, AUDIT_SEED_SIZE, 0) == AUDIT_SEED_SIZE)
+		return 1;
+	log_warn("node_signing_key");
+	return -1;
+}
+
 struct auditlog *
 auditlog_new(const struct conf *conf, char error[AUDITLOG_ERROR_MAX])
 {
@@ -114,10 +154,14 @@ auditlog_new(const struct conf *conf, char error[AUDITLOG_ERROR_MAX])
 		strlcpy(error, strerror(errno), AUDITLOG_ERROR_MAX);
 		return NULL;
 	}
-	a->fd = a->next_fd = -1;
-	/* Its form was checked when it was set. */
-	a->has_seed = conf->node_signing_key != NULL &&
-		      seed_parse(a->seed, conf->node_signing_key) == 0;
+	a->fd = a->next_fd = a->seed_fd = -1;
+	if (conf->node_signing_key != NULL &&
+	    seed_keep(a, conf->node_signing_key) == -1) {
+		snprintf(error, AUDITLOG_ERROR_MAX, "node_signing_key: %s",
+		    strerror(errno));
+		auditlog_free(a);
+		return NULL;
+	}
 	return a;
 }
 
@@ -130,7 +174,9 @@ auditlog_free(struct auditlog *a)
 		close(a->fd);
 	if (a->next_fd != -1)
 		close(a->next_fd);
-	freezero(a, sizeof(*a));
+	if (a->seed_fd != -1)
+		close(a->seed_fd);
+	free(a);
 }
 
 int
@@ -139,25 +185,17 @@ auditlog_send_conf(struct auditlog *a, struct chan *ch, const struct conf *conf,
 {
 	struct msg_conf_audit m = { .sign_every = conf->audit_sign_every };
 	uint8_t seed[AUDIT_SEED_SIZE];
-	char error[AUDITLOG_ERROR_MAX];
 	int rv;
 
 	if (chan_send(ch, MSG_CONF_AUDIT, &m, sizeof(m), NULL, 0) == -1)
 		return -1;
 	++*records;
-	if (conf->node_signing_key_file != NULL) {
-		if (seed_read(seed, conf->node_signing_key_file, error) == -1) {
-			log_warnx("%s", error);
-			return -1;
-		}
-	} else if (a->has_seed) {
-		memcpy(seed, a->seed, sizeof(seed));
-	} else {
-		return 0;
+	if ((rv = seed_get(a, conf, seed)) == 1) {
+		rv = chan_send(
+		    ch, MSG_CONF_AUDIT_KEY, seed, sizeof(seed), NULL, 0);
+		++*records;
 	}
-	rv = chan_send(ch, MSG_CONF_AUDIT_KEY, seed, sizeof(seed), NULL, 0);
 	explicit_bzero(seed, sizeof(seed));
-	++*records;
 	return rv;
 }
 

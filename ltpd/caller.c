@@ -341,7 +341,7 @@ caller_next_keys(struct caller *c)
 		caller_end(c, NULL);
 		return;
 	}
-	if (auth != NULL && auth->state == CHILD_READY) {
+	if (auth != NULL && auth->state == CHILD_READY && auth->ch != NULL) {
 		m.request = caller_new_request(c);
 		m.first = c->key;
 		if (chan_send(auth->ch, MSG_KEYS_GET, &m, sizeof(m), NULL, 0) ==

@@ -301,7 +301,7 @@ conf_parse(const char *path, char *text, size_t len,
 /*
  * jansson's memory: a block knows its size, so that it can be wiped.  This
  * covers the decoded strings, the tokens on their way there and the tables
- * of objects; not the text of errors, which lies on our stack.
+ * of objects; not the text of errors, which lies on the stack.
  */
 union wiped {
 	size_t size;
@@ -333,6 +333,17 @@ wiping_free(void *p)
 	freezero(block, sizeof(*block) + block->size);
 }
 
+/* More than jansson needs below conf_json() for any file that makes sense. */
+#define STACK_WIPED (32 * 1024)
+
+/* What functions that were called before left behind on the stack. */
+static void __attribute__((__noinline__)) wipe_stack(void)
+{
+	char below[STACK_WIPED];
+
+	explicit_bzero(below, sizeof(below));
+}
+
 json_t *
 conf_json(const char *text, size_t len, struct conf_json_error *why)
 {
@@ -347,8 +358,10 @@ conf_json(const char *text, size_t len, struct conf_json_error *why)
 		why->duplicate =
 		    json_error_code(&error) == json_error_duplicate_key;
 	}
-	/* It quotes the token that it stumbled on. */
+	/* It quotes the token that it stumbled on, here and on its way here. */
 	explicit_bzero(&error, sizeof(error));
+	if (json == NULL)
+		wipe_stack();
 	return json;
 }
 

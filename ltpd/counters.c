@@ -74,7 +74,9 @@ counters_publish(const struct parent *p)
 	struct msg_stat st;
 	size_t i;
 
-	if (metrics == NULL || metrics->state != CHILD_READY)
+	/* At the end it is left without a channel, and may take its time. */
+	if (metrics == NULL || metrics->state != CHILD_READY ||
+	    metrics->ch == NULL)
 		return;
 	/* What is not sent now is sent in a second; a queue helps nobody. */
 	if (chan_queued(metrics->ch) > 0)

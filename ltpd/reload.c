@@ -93,6 +93,7 @@ reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
 {
 	struct msg_conf_key m;
 	const struct key *k;
+	int rv = 0;
 
 	if (keys == NULL)
 		return 0;
@@ -100,12 +101,15 @@ reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
 		memset(&m, 0, sizeof(m));
 		memcpy(m.digest, k->digest, sizeof(m.digest));
 		m.id_len = strlen(k->id);
-		if (chan_send(
-			ch, MSG_CONF_KEY, &m, sizeof(m), k->id, m.id_len) == -1)
-			return -1;
+		rv =
+		    chan_send(ch, MSG_CONF_KEY, &m, sizeof(m), k->id, m.id_len);
+		if (rv == -1)
+			break;
 		++*records;
 	}
-	return 0;
+	/* The key may go one day, and no other come after it. */
+	explicit_bzero(&m, sizeof(m));
+	return rv;
 }
 
 static int

@@ -356,6 +356,12 @@ def wait_for(condition, what, timeout=TIMEOUT, interval=0.02):
     return value
 
 
+def capabilities():
+    """Those of the tests, as a mask."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return int(re.search(r"CapEff:\s*(\w+)", status.read())[1], 16)
+
+
 class Stage:
     """
     The programs where the node's user can run them.  ltpd refuses to run as
@@ -368,6 +374,14 @@ class Stage:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ltpd-node."))
         self.dir.chmod(0o755)
         self.bin = self.dir / "bin" if self.root else BUILD
+        self.drop = []      # what makes a command the node's user's
+        if self.root:
+            self.drop = ["/usr/bin/setpriv", f"--reuid={NOBODY}",
+                         f"--regid={NOBODY}", "--clear-groups"]
+        elif capabilities():
+            # Of a namespace that was made for the tests.
+            self.drop = ["/usr/bin/setpriv", "--ambient-caps=-all",
+                         "--inh-caps=-all"]
         if self.root:
             for name in PROGRAMS:
                 (self.bin / name).parent.mkdir(parents=True)
@@ -380,9 +394,7 @@ class Stage:
             os.chown(path, NOBODY, NOBODY)
 
     def command(self, name, *args):
-        drop = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
-                "--clear-groups"] if self.root else []
-        return [*drop, str(self.bin / name), *args]
+        return [*self.drop, str(self.bin / name), *args]
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)

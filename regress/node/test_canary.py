@@ -475,13 +475,8 @@ def memory_of(pid):
 
 @needs_root
 def test_no_secret_stays_in_memory(cage):
-    """
-    Neither in who reads it from strangers nor in who reads the file.  A node
-    that wants no key does not know that it has been given one, and a worker
-    may have it in its buffer until the next client comes.
-    """
+    """Neither in who reads it from strangers nor in who reads the file."""
     birds = cage.birds
-    careless = () if "auth_mode" in cage.node.settings else ("worker",)
     found = {}
     for p in ops.processes(cage.node):
         found[p["process"], p["slot"]] = set().union(
@@ -490,8 +485,7 @@ def test_no_secret_stays_in_memory(cage):
     for slot in range(2):
         assert found["worker", slot] & birds.shown
     assert not {name: secrets for name, known in found.items()
-                if name[0] not in careless and
-                (secrets := known & birds.secrets)}
+                if (secrets := known & birds.secrets)}
 
 
 # ---- what is wrong is not quoted ----

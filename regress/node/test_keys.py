@@ -376,7 +376,7 @@ def test_who_waits_shows_no_key(node):
         proc = pathlib.Path(f"/proc/{p.pid}")
         # A build without a sandbox is for debuggers.
         assert (proc / "environ").stat().st_uid == 0 or \
-            ops.processes(node)[0]["sandbox"]["mechanism"] == "none"
+            ops.process(node, "worker")["sandbox"]["mechanism"] == "none"
         limits = (proc / "limits").read_text()
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
         assert (proc / "cmdline").read_bytes().split(b"\0")[1:-1] == \

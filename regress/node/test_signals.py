@@ -136,6 +136,23 @@ def test_a_stopped_worker_does_not_hold_the_node_up(lab):
         node.expect_exit(0, DRAIN + LATE)
 
 
+def test_who_takes_its_time_to_leave_does_not_bring_the_node_down(lab):
+    """The clock ticks on while metrics and auth are without a channel."""
+    with started(lab, {"alice": ALICE}) as node:
+        slow = [ops.process(node, name)["pid"] for name in ("metrics", "auth")]
+        for pid in slow:
+            os.kill(pid, signal.SIGSTOP)
+        node.proc.send_signal(signal.SIGTERM)
+        wait_for(lambda: ops.process(node, "worker")["state"] == "down",
+                 "the worker has left")
+        assert node.ctl("show", "keys").returncode == 0
+        # One tick is in here.
+        time.sleep(1.1)
+        for pid in slow:
+            os.kill(pid, signal.SIGCONT)
+        node.expect_exit(0, DRAIN)
+
+
 def test_a_second_signal_changes_nothing(lab):
     with started(lab) as node:
         wire = enter(node)

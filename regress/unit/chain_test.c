@@ -152,6 +152,28 @@ lines_are_those_of_the_protocol(void **state)
 }
 
 static void
+no_line_is_signed_once_the_key_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	char out[CHAIN_LINE_MAX];
+	struct chain_line l;
+	size_t n;
+
+	chain_forget_key(&f->chain);
+	assert_int_equal(chain_set_key(&f->chain, seed), 0);
+	f->chain.sign_every = 1;
+	n = append(&f->chain, out, AUDIT_IN, HELLO, HELLO_REST);
+	assert_true(chain_parse(out, n - 1, &l));
+	assert_non_null(l.signature);
+	chain_forget_key(&f->chain);
+	assert_string_equal(f->chain.key_id, "");
+	n = append(&f->chain, out, AUDIT_IN, HELLO, HELLO_REST);
+	assert_true(chain_parse(out, n - 1, &l));
+	assert_null(l.signature);
+	assert_int_equal(l.i, 1);
+}
+
+static void
 each_nth_line_is_signed(void **state)
 {
 	static const bool expected[] = { true, false, false, true, false, false,
@@ -512,6 +534,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(lines_are_those_of_the_protocol),
+		TEST(no_line_is_signed_once_the_key_is_forgotten),
 		TEST(each_nth_line_is_signed),
 		TEST(a_line_is_taken_apart_and_made_again),
 		TEST(a_signature_is_verified_by_the_public_key),
