@@ -30,7 +30,9 @@ SANITIZED = "ASAN_OPTIONS" in os.environ
 MIB = 1024 * 1024
 GROWTH = 8 * MIB    # of the supervisor, at most
 LIES_MAX = 1024
-WORKERS = 24        # of which the first is an honest one
+WORKERS = 40        # of which the first is an honest one
+COUNTS = 100
+KEYS = {"alice": "alice-key-0001"}
 
 pytestmark = pytest.mark.skipif(not HOSTILE.exists(),
                                 reason="needs check_PROGRAMS of Linux")
@@ -183,9 +185,9 @@ def violations(node):
 
 
 @contextlib.contextmanager
-def onlookers(node, count=4):
+def onlookers(node, keys=None):
     """Clients of the honest worker that must not notice anything."""
-    with ops.Herd(node, count) as herd:
+    with ops.Herd(node, 4, keys) as herd:
         herd.turns()
         yield herd
         herd.turns()
@@ -224,13 +226,199 @@ def believed(told):
             if got != (wanted or "unknown message type")]
 
 
+@contextlib.contextmanager
+def crowd(lab, workers=WORKERS, keys=None, **settings):
+    """
+    One honest worker with clients and many that are hostile.  Each of these
+    has died once: the supervisor wipes what the dead held in the shared
+    table, and so has all of that in its memory.
+    """
+    with plot(lab, "ltp-worker", keys=keys, slots=everybody(workers),
+              workers=workers, **settings) as (node, plan), \
+            onlookers(node, keys):
+        plan.go("break")
+        plan.until(lambda: len(violations(node)) >= workers - 1, "all die")
+        plan.stop()
+        node.settle()
+        yield node, plan, Watch(node)
+
+
 def test_every_lie_of_a_worker_is_its_last(lab):
-    with plot(lab, "ltp-worker", slots=everybody(WORKERS),
-              workers=WORKERS) as (node, plan), onlookers(node):
-        watch = Watch(node)
-        late = tell(node, plan, "lies", lies("ltp-worker"))
-        early = tell(node, plan, "early", lies("ltp-worker"))
-        assert not believed(late + early)
-        assert len(late) + len(early) == len(lies("ltp-worker"))
-        watch.end("lies of workers", sent=len(late) + len(early),
+    expected = lies("ltp-worker")
+    with crowd(lab) as (node, plan, watch):
+        told = tell(node, plan, "lies", expected)
+        told += tell(node, plan, "early", expected)
+        assert not believed(told)
+        assert len(told) == len(expected)
+        watch.end("lies of workers", sent=len(told),
                   kills=len(violations(node)))
+
+
+def ask_about(node, plan, count, *verb):
+    """The operator asks until so many lies are told."""
+    def asked():
+        done = node.ctl(*verb)
+        assert "supervisor" not in done.stderr, done
+        return plan.control.turn >= count
+    plan.until(asked, "all lies are told")
+
+
+def test_no_false_list_of_sessions_is_passed_on(lab):
+    """The operator sees what honest workers say, and none of the lies."""
+    expected = lies("pages")
+    with crowd(lab, len(expected) + 1) as (node, plan, watch):
+        plan.go("pages", len(expected))
+        ask_about(node, plan, len(expected), "show", "sessions")
+        plan.stop()
+        node.settle()
+        killed = violations(node)
+        assert not believed([
+            (lie.name, killed.get(plan.control.pid[i]), lie.expect)
+            for i, lie in enumerate(expected)])
+        assert len(ops.sessions(node)) == 4
+        watch.end("lists of sessions", sent=plan.control.sent,
+                  kills=len(killed))
+
+
+def test_a_list_of_sessions_has_an_end(lab):
+    with crowd(lab, 2) as (node, plan, watch):
+        plan.go("endless_pages")
+        assert len(ops.sessions(node)) >= 4
+        assert "answers what nobody asked" in violations(node).values()
+        watch.end("pages without an end", sent=plan.control.sent)
+
+
+def test_a_session_is_killed_once(lab):
+    with crowd(lab, 3) as (node, plan, watch):
+        plan.go("killed_twice")
+        assert node.ctl("disconnect", "99999").returncode == 0
+        node.settle()
+        assert list(violations(node).values()).count(
+            "answers what nobody asked") == 2
+        watch.end("sessions killed twice")
+
+
+@pytest.mark.parametrize("play", ["close", "shutdown", "empty"])
+def test_a_worker_without_a_channel_is_replaced(lab, play):
+    with crowd(lab, 3) as (node, plan, watch):
+        old = {process(node, "worker", i)["pid"] for i in (1, 2)}
+        plan.go(play)
+        plan.until(lambda: len(node.log_lines("died of signal 9")) >= 4,
+                   "both are killed")
+        plan.stop()
+        rows = node.settle()
+        assert not old & {r["pid"] for r in rows}
+        watch.end(play)
+
+
+def test_nothing_leaks_for_a_worker_that_is_deaf_when_ready(lab):
+    """It could be passed a channel to auth and to audit, and has gone."""
+    with crowd(lab, 4, KEYS, audit_log_file="audit.log") as (
+            node, plan, watch):
+        plan.go("deaf_when_ready")
+        plan.until(lambda: len(node.log_lines("died of signal 9")) > 20,
+                   "many deaths")
+        plan.stop()
+        watch.end("deaf when ready",
+                  deaths=len(node.log_lines("died of signal 9")))
+
+
+@pytest.mark.parametrize("play", ["flood", "log_flood"])
+def test_a_flood_keeps_nobody_from_the_supervisor(lab, play):
+    with crowd(lab, 3) as (node, plan, watch):
+        plan.go(play)
+        slowest = 0
+        for _ in range(10):
+            begin = time.monotonic()
+            ops.summary(node)
+            slowest = max(slowest, time.monotonic() - begin)
+            watch.look()
+            time.sleep(0.05)
+        beat(enter(node, "late"), 1, "late")
+        plan.stop()
+        assert slowest < 1
+        watch.end(play, sent=plan.control.sent,
+                  slowest_answer_ms=round(slowest * 1000))
+
+
+def test_a_worker_that_hears_nothing_fills_no_memory(lab):
+    """Whatever an operator has it told."""
+    with crowd(lab, 3) as (node, plan, watch):
+        plan.go("deaf")
+        hello, verbose = ops.overheard(node, "log", "verbose")
+        brief = ops.overheard(node, "log", "brief")[1]
+        with ops.operator(node) as sock:
+            sock.send(hello)
+            sock.recv(65536)
+            for i in range(20000):
+                sock.send(verbose if i % 2 else brief)
+                sock.recv(65536)
+                if i % 1000 == 0:
+                    watch.look()
+        plan.stop()
+        watch.end("deaf")
+
+
+def test_a_descendant_that_talks_on_holds_up_nothing(lab):
+    """A dead worker's last words are an end somewhere."""
+    with crowd(lab, 3) as (node, plan, watch):
+        plan.go("grandchild", 1)
+        plan.until(lambda: node.log_lines("exited with status 0"), "it dies")
+        ops.summary(node)
+        plan.until(lambda: plan.control.word == 2, "they hear of the end")
+        plan.stop()
+        watch.end("grandchild", sent=plan.control.sent)
+
+
+def test_no_counter_goes_round(lab):
+    """Nor does it when all workers lie as much as is believed."""
+    name = 'ltp_msgs_total{type="hello"}'
+    with crowd(lab, 3) as (node, plan, watch), ops.Sampler(node) as sampler:
+        plan.go("wrap", COUNTS)
+        plan.until(lambda: plan.control.sent >= COUNTS, "all is sent", 300)
+        plan.stop()
+        sampler.samples()
+        assert not sampler.fallen
+        assert 0 < sampler.last[name] < 2**63
+        watch.end("wrap", sent=plan.control.sent, count=sampler.last[name])
+
+
+def test_ready_with_odd_descriptors_is_only_that(lab):
+    """Show processes reads none of them, and says what it knows."""
+    things = 14
+    with crowd(lab, things + 1) as (node, plan, watch):
+        plan.go("odd_ready", things)
+        plan.until(lambda: plan.control.turn >= things, "all are sent")
+        rows = [r for r in node.settle() if r["process"] == "worker"]
+        assert [r["cpu_seconds"] for r in rows[1:]] == things * [None]
+        node.get("/metrics")
+        plan.go("break")
+        plan.until(lambda: len(violations(node)) >= 3 * things, "all die")
+        plan.stop()
+        watch.end("odd descriptors", sent=things)
+
+
+@pytest.mark.parametrize("word", [0, 1, 2**31, 2**32 - 1])
+def test_a_spoilt_table_spoils_limits_alone(lab, word):
+    """All of the shared table, while the node works."""
+    with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan), \
+            onlookers(node):
+        watch = Watch(node)
+        plan.go("shared", word=word)
+        plan.until(lambda: plan.control.sent > 20, "values are written")
+        for _ in range(5):
+            ops.summary(node)
+            processes(node)
+            ops.let_in(node)
+            gauges = node.metrics()
+            assert 0 <= gauges["ltp_ws_connections_current"] < 2**32
+            assert 0 <= gauges["ltp_sessions_total"] < 2**32
+            watch.look()
+        plan.stop()
+        plan.until(lambda: violations(node), "it is killed")
+        node.settle()
+        # The other worker's share is spoilt as long as that one lives.
+        ops.kill_child(node, "worker", 0)
+        shown = ops.summary(node)
+        assert shown["connections"]["current"] == 0
+        watch.end("shared table", rounds=plan.control.sent)

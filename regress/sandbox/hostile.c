@@ -288,6 +288,13 @@ play_lies(struct hostile *h)
 	await_death(h);
 }
 
+static void
+play_break(struct hostile *h)
+{
+	break_rule(CHANNEL);
+	await_death(h);
+}
+
 /* Lies to be told before anything else is said. */
 static void
 play_early(struct hostile *h)
@@ -859,6 +866,7 @@ static const struct play {
 	{ "ask_deaf", play_ask_deaf, false },
 	{ "audit_back", play_audit_back, false },
 	{ "audit_flips", play_audit_flips, false },
+	{ "break", play_break, false },
 	{ "close", play_close, false },
 	{ "deaf", play_deaf, false },
 	{ "deaf_when_ready", play_deaf_when_ready, true },
