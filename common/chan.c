@@ -365,8 +365,8 @@ chan_refuse_fds(const int *fds, size_t nfds)
 
 	for (i = 0; i < nfds; i++) {
 		if (fds[i] != -1)
-			setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &off,
-			    sizeof(off));
+			setsockopt(
+			    fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 	}
 	chan_close_fds(fds, nfds);
 }

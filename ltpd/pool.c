@@ -168,26 +168,26 @@ static const struct chan_ops pool_chan_ops = {
 static int
 pool_equip(struct child *c)
 {
-	enum msg_type type;
+	struct msg_shared shared;
 	int fd;
 
 	switch (c->role) {
 	case ROLE_WORKER:
-		type = MSG_SHARED;
-		fd = dup(c->parent->shared_fd);
-		break;
+		if ((fd = dup(c->parent->shared_fd)) == -1)
+			return -1;
+		shared_describe(c->parent->shared, &shared);
+		return chan_send_fds(
+		    c->ch, MSG_SHARED, &fd, 1, &shared, sizeof(shared));
 	case ROLE_METRICS:
-		type = MSG_LISTENER;
 		fd = dup(listener_metrics_fd(c->parent->listener));
-		break;
+		if (fd == -1)
+			return -1;
+		return chan_send_fds(c->ch, MSG_LISTENER, &fd, 1, NULL, 0);
 	case ROLE_AUDIT:
 		return auditlog_equip(c->parent->auditlog, c, c->parent->conf);
 	default:
 		return 0;
 	}
-	if (fd == -1)
-		return -1;
-	return chan_send_fds(c->ch, type, &fd, 1, NULL, 0);
 }
 
 static int

@@ -10,17 +10,15 @@ import contextlib
 import ctypes
 import os
 import re
-import shutil
-import struct
 import subprocess
-import threading
+import tempfile
 import time
 
 import pytest
 
 import ops
 from node import BUILD, PROGRAMS, TIMEOUT, wait_for
-from ops import beat, enter, process, processes, started
+from ops import beat, enter, process, processes
 
 HOSTILE = BUILD / "regress/sandbox/hostile"
 MARK = b"hostile-shm="
@@ -31,7 +29,7 @@ MIB = 1024 * 1024
 GROWTH = 8 * MIB    # of the supervisor, at most
 LIES_MAX = 1024
 WORKERS = 40        # of which the first is an honest one
-COUNTS = 100
+COUNTS = 10000      # of 2^40 each, more than a counter takes
 KEYS = {"alice": "alice-key-0001"}
 
 pytestmark = pytest.mark.skipif(not HOSTILE.exists(),
@@ -46,7 +44,8 @@ class Control(ctypes.Structure):
     """struct control of hostile.h, in memory that we share with them all."""
 
     _fields_ = [(name, ctypes.c_uint64) for name in (
-        "go", "turn", "count", "sent", "lives", "seed", "slots", "word")] + [
+        "go", "turn", "count", "sent", "lives", "seed", "slots", "word",
+        "scene", "players")] + [
             ("play", ctypes.c_char * 64),
             ("pid", ctypes.c_uint32 * LIES_MAX),
             ("seen", ctypes.c_uint32 * LIES_MAX)]
@@ -108,14 +107,17 @@ class Conspiracy:
         real = self.bin / name / (name + ".real")
         self.place(f"{name}/{name}", real.read_bytes())
 
-    def go(self, play, count=0, word=0):
+    def go(self, play, count=0, word=0, players=0):
+        """And wait until so many are at it."""
         control = self.control
         control.go = 0
         control.play = play.encode()
-        control.turn = control.sent = 0
+        control.turn = control.sent = control.players = 0
         control.count = count
         control.word = word
+        control.scene += 1
         control.go = 1
+        self.until(lambda: control.players >= players, "all play")
 
     def stop(self):
         self.control.go = 0
@@ -267,7 +269,7 @@ def test_no_false_list_of_sessions_is_passed_on(lab):
     """The operator sees what honest workers say, and none of the lies."""
     expected = lies("pages")
     with crowd(lab, len(expected) + 1) as (node, plan, watch):
-        plan.go("pages", len(expected))
+        plan.go("pages", len(expected), players=len(expected))
         ask_about(node, plan, len(expected), "show", "sessions")
         plan.stop()
         node.settle()
@@ -282,7 +284,7 @@ def test_no_false_list_of_sessions_is_passed_on(lab):
 
 def test_a_list_of_sessions_has_an_end(lab):
     with crowd(lab, 2) as (node, plan, watch):
-        plan.go("endless_pages")
+        plan.go("endless_pages", players=1)
         assert len(ops.sessions(node)) >= 4
         assert "answers what nobody asked" in violations(node).values()
         watch.end("pages without an end", sent=plan.control.sent)
@@ -290,7 +292,7 @@ def test_a_list_of_sessions_has_an_end(lab):
 
 def test_a_session_is_killed_once(lab):
     with crowd(lab, 3) as (node, plan, watch):
-        plan.go("killed_twice")
+        plan.go("killed_twice", players=2)
         assert node.ctl("disconnect", "99999").returncode == 0
         node.settle()
         assert list(violations(node).values()).count(
@@ -303,20 +305,19 @@ def test_a_worker_without_a_channel_is_replaced(lab, play):
     with crowd(lab, 3) as (node, plan, watch):
         old = {process(node, "worker", i)["pid"] for i in (1, 2)}
         plan.go(play)
-        plan.until(lambda: len(node.log_lines("died of signal 9")) >= 4,
-                   "both are killed")
+        plan.until(lambda: all(node.log_lines(f"died of signal 9 .*={pid}")
+                               for pid in old), "both are killed")
         plan.stop()
-        rows = node.settle()
-        assert not old & {r["pid"] for r in rows}
         watch.end(play)
 
 
 def test_nothing_leaks_for_a_worker_that_is_deaf_when_ready(lab):
     """It could be passed a channel to auth and to audit, and has gone."""
-    with crowd(lab, 4, KEYS, audit_log_file="audit.log") as (
-            node, plan, watch):
+    with tempfile.TemporaryDirectory() as where, \
+            crowd(lab, 10, KEYS, audit_log_file=where + "/audit.log") as (
+                node, plan, watch):
         plan.go("deaf_when_ready")
-        plan.until(lambda: len(node.log_lines("died of signal 9")) > 20,
+        plan.until(lambda: len(node.log_lines("died of signal 9")) > 45,
                    "many deaths")
         plan.stop()
         watch.end("deaf when ready",
@@ -375,11 +376,11 @@ def test_no_counter_goes_round(lab):
     name = 'ltp_msgs_total{type="hello"}'
     with crowd(lab, 3) as (node, plan, watch), ops.Sampler(node) as sampler:
         plan.go("wrap", COUNTS)
-        plan.until(lambda: plan.control.sent >= COUNTS, "all is sent", 300)
+        plan.until(lambda: plan.control.sent >= COUNTS, "all is sent")
         plan.stop()
-        sampler.samples()
+        node.samples_are({name: 2**53})
+        node.samples_are({name: 2**53})
         assert not sampler.fallen
-        assert 0 < sampler.last[name] < 2**63
         watch.end("wrap", sent=plan.control.sent, count=sampler.last[name])
 
 
@@ -388,9 +389,9 @@ def test_ready_with_odd_descriptors_is_only_that(lab):
     things = 14
     with crowd(lab, things + 1) as (node, plan, watch):
         plan.go("odd_ready", things)
-        plan.until(lambda: plan.control.turn >= things, "all are sent")
+        plan.until(lambda: plan.control.turn > things, "all are sent")
         rows = [r for r in node.settle() if r["process"] == "worker"]
-        assert [r["cpu_seconds"] for r in rows[1:]] == things * [None]
+        assert [r["cpu_us"] for r in rows[1:]] == things * [None]
         node.get("/metrics")
         plan.go("break")
         plan.until(lambda: len(violations(node)) >= 3 * things, "all die")
@@ -401,24 +402,27 @@ def test_ready_with_odd_descriptors_is_only_that(lab):
 @pytest.mark.parametrize("word", [0, 1, 2**31, 2**32 - 1])
 def test_a_spoilt_table_spoils_limits_alone(lab, word):
     """All of the shared table, while the node works."""
-    with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan), \
-            onlookers(node):
+    with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan):
         watch = Watch(node)
-        plan.go("shared", word=word)
-        plan.until(lambda: plan.control.sent > 20, "values are written")
-        for _ in range(5):
-            ops.summary(node)
-            processes(node)
-            ops.let_in(node)
-            gauges = node.metrics()
-            assert 0 <= gauges["ltp_ws_connections_current"] < 2**32
-            assert 0 <= gauges["ltp_sessions_total"] < 2**32
-            watch.look()
-        plan.stop()
-        plan.until(lambda: violations(node), "it is killed")
-        node.settle()
+        with onlookers(node):
+            plan.go("shared", word=word)
+            plan.until(lambda: plan.control.sent > 20, "values are written")
+            for _ in range(5):
+                node.wire().drop()
+                ops.summary(node)
+                processes(node)
+                gauges = node.metrics()
+                assert 0 <= gauges["ltp_ws_connections_current"] < 2**32
+                assert 0 <= gauges["ltp_sessions_total"] < 2**32
+                watch.look()
+            plan.stop()
+            plan.until(lambda: violations(node), "it is killed")
         # The other worker's share is spoilt as long as that one lives.
         ops.kill_child(node, "worker", 0)
-        shown = ops.summary(node)
-        assert shown["connections"]["current"] == 0
+        ops.kill_child(node, "worker", 1)
+        assert ops.summary(node)["connections"]["current"] == 0
+        plan.reform("ltp-worker")
+        ops.kill_child(node, "worker", 1)
+        for _ in range(4):
+            beat(enter(node))
         watch.end("shared table", rounds=plan.control.sent)

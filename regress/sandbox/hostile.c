@@ -44,6 +44,7 @@ struct hostile {
 	size_t npeers;
 	uint32_t asked; /* the last request of the supervisor */
 	uint64_t random;
+	uint64_t scene; /* the last one we were in */
 	struct lies lies;
 	uint8_t buf[sizeof(struct msg_hdr) + MSG_MAX_PAYLOAD];
 };
@@ -737,7 +738,11 @@ play_odd_ready(struct hostile *h)
 		return;
 	s.thing = 1 + (enum thing)n;
 	s.fill = 0xff;
-	shot_fire(CHANNEL, &s);
+	/* Some there are not to be had: the supervisor's sandbox is ours. */
+	if (shot_fire(CHANNEL, &s) == -1) {
+		s.thing = THING_NULL;
+		shot_fire(CHANNEL, &s);
+	}
 	h->ready = true;
 }
 
@@ -800,7 +805,7 @@ play_who_flood(struct hostile *h)
 
 /* ---- the shared table ---- */
 
-#define SHARE_AT   64 /* of the first slot, as common/shared.c has it */
+#define SHARE_AT   0 /* of the first slot, as common/shared.c has it */
 #define SHARE_SIZE 64
 #define SHARE_MAX  64 /* slots */
 
@@ -895,8 +900,13 @@ static const struct play {
 static void
 perform(struct hostile *h)
 {
+	uint64_t scene = atomic_load(&h->control->scene);
 	size_t i;
 
+	if (h->ready && h->scene != scene) {
+		h->scene = scene;
+		atomic_fetch_add(&h->control->players, 1);
+	}
 	for (i = 0; i < PLAYS; i++) {
 		if (strcmp(plays[i].name, h->control->play) == 0 &&
 		    (h->ready || plays[i].early))

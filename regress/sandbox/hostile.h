@@ -87,6 +87,8 @@ struct control {
 	_Atomic uint64_t seed;
 	_Atomic uint64_t slots; /* of workers that are hostile, a bit each */
 	_Atomic uint64_t word; /* for whatever a play needs */
+	_Atomic uint64_t scene; /* rises with each play */
+	_Atomic uint64_t players; /* that are in it */
 	char play[64];
 	_Atomic uint32_t pid[LIES_MAX]; /* who told which lie */
 	_Atomic uint32_t seen[LIES_MAX]; /* 1: the peer ended the channel */
