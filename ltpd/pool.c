@@ -436,6 +436,7 @@ pool_introduce(struct child *worker, struct child *sibling)
 	struct msg_peer to_worker = { .role = sibling->role };
 	struct msg_peer to_sibling = { .role = ROLE_WORKER };
 	const char *name = role_name(sibling->role);
+	bool sent;
 	int sv[2];
 
 	to_sibling.slot = worker->slot;
@@ -444,10 +445,12 @@ pool_introduce(struct child *worker, struct child *sibling)
 		log_warn("%s: no channel to %s", pool_child_name(worker), name);
 		return;
 	}
-	if (chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
-		sizeof(to_worker)) == -1 ||
-	    chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
-		sizeof(to_sibling)) == -1)
+	/* Both are sent, so that both are closed here, come what may. */
+	sent = chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
+		   sizeof(to_worker)) == 0;
+	if (chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
+		sizeof(to_sibling)) == -1 ||
+	    !sent)
 		log_warn(
 		    "%s: not introduced to %s", pool_child_name(worker), name);
 }
