@@ -38,6 +38,7 @@ struct hostile {
 	struct control *control;
 	uint32_t generation;
 	bool ready; /* said so */
+	bool well; /* and that as it should be */
 	int shared; /* descriptor of the table, -1: none */
 	int peers[64]; /* channels to siblings */
 	enum role peer_role[64];
@@ -84,16 +85,58 @@ say(int fd, unsigned type, const void *payload, size_t size)
 	send(fd, data, sizeof(hdr) + size, MSG_NOSIGNAL);
 }
 
+/* ---- the play ---- */
+
+static bool
+going_on(const struct hostile *h)
+{
+	return atomic_load(&h->control->go) != 0;
+}
+
+static bool
+is_played(const struct hostile *h, const char *name)
+{
+	return going_on(h) && strcmp(h->control->play, name) == 0;
+}
+
+/* The number of the next lie to tell, -1 when all are told. */
+static int
+my_turn(struct hostile *h)
+{
+	uint64_t n = atomic_fetch_add(&h->control->turn, 1);
+
+	if (n >= atomic_load(&h->control->count))
+		return -1;
+	atomic_store(&h->control->pid[n], (uint32_t)getpid());
+	return (int)n;
+}
+
 /* ---- as a proper child ---- */
 
+/* READY, with what belongs to it but for what the play wants. */
 static void
 behave_ready(struct hostile *h)
 {
-	struct msg_ready ready = { .uid = getuid() };
+	struct shot s = shot_true(MSG_READY, sizeof(struct msg_ready), 4);
+	int n;
 
-	if (!h->ready)
-		say(CHANNEL, MSG_READY, &ready, sizeof(ready));
-	h->ready = true;
+	if (h->ready)
+		return;
+	h->ready = h->well = true;
+	s.thing = THING_PROC;
+	if (is_played(h, "odd_ready") && (n = my_turn(h)) != -1) {
+		s.thing = 1 + (enum thing)n;
+		s.fill = 0xff;
+		h->well = false;
+	}
+	/* Nobody can send us what being ready brings. */
+	if (is_played(h, "deaf_when_ready"))
+		shutdown(CHANNEL, SHUT_RD);
+	if (shot_fire(CHANNEL, &s) == 0)
+		return;
+	/* Some things are not to be had: the supervisor's sandbox is ours. */
+	s.thing = THING_NULL;
+	shot_fire(CHANNEL, &s);
 }
 
 static void
@@ -241,18 +284,6 @@ is_over(int fd, int timeout_ms)
 	return poll(&pfd, 1, timeout_ms) == 1;
 }
 
-/* The number of the next lie to tell, -1 when all are told. */
-static int
-my_turn(struct hostile *h)
-{
-	uint64_t n = atomic_fetch_add(&h->control->turn, 1);
-
-	if (n >= atomic_load(&h->control->count))
-		return -1;
-	atomic_store(&h->control->pid[n], (uint32_t)getpid());
-	return (int)n;
-}
-
 /* The next that is to be told before READY, or after it. */
 static const struct lie *
 next_lie(struct hostile *h, bool early)
@@ -292,6 +323,19 @@ play_lies(struct hostile *h)
 static void
 play_break(struct hostile *h)
 {
+	break_rule(CHANNEL);
+	await_death(h);
+}
+
+/*
+ * The play is one of how READY is said; who has not done so dies, for the
+ * next one to do it.
+ */
+static void
+play_break_if_well(struct hostile *h)
+{
+	if (!h->well)
+		return;
 	break_rule(CHANNEL);
 	await_death(h);
 }
@@ -609,12 +653,6 @@ play_random(struct hostile *h)
 
 /* ---- plays of one scene ---- */
 
-static bool
-going_on(const struct hostile *h)
-{
-	return atomic_load(&h->control->go) != 0;
-}
-
 /* Close the channel and stay. */
 static void
 play_close(struct hostile *h)
@@ -636,19 +674,6 @@ static void
 play_empty(struct hostile *h)
 {
 	send(CHANNEL, "", 0, MSG_NOSIGNAL);
-	await_death(h);
-}
-
-/* Before READY: nobody can send to us what being ready brings. */
-static void
-play_deaf_when_ready(struct hostile *h)
-{
-	if (!h->ready) {
-		shutdown(CHANNEL, SHUT_RD);
-		behave_ready(h);
-		await_death(h);
-	}
-	break_rule(CHANNEL);
 	await_death(h);
 }
 
@@ -721,29 +746,6 @@ play_grandchild(struct hostile *h)
 	}
 	pause_ms(200);
 	_exit(0);
-}
-
-/* Real things that are not ours, in place of what READY brings. */
-static void
-play_odd_ready(struct hostile *h)
-{
-	struct shot s = shot_true(MSG_READY, sizeof(struct msg_ready), 4);
-	int n;
-
-	if (h->ready) {
-		break_rule(CHANNEL);
-		await_death(h);
-	}
-	if ((n = my_turn(h)) == -1)
-		return;
-	s.thing = 1 + (enum thing)n;
-	s.fill = 0xff;
-	/* Some there are not to be had: the supervisor's sandbox is ours. */
-	if (shot_fire(CHANNEL, &s) == -1) {
-		s.thing = THING_NULL;
-		shot_fire(CHANNEL, &s);
-	}
-	h->ready = true;
 }
 
 /* The file goes back, the log can be written and cannot. */
@@ -874,7 +876,7 @@ static const struct play {
 	{ "break", play_break, false },
 	{ "close", play_close, false },
 	{ "deaf", play_deaf, false },
-	{ "deaf_when_ready", play_deaf_when_ready, true },
+	{ "deaf_when_ready", play_break_if_well, false },
 	{ "early", play_early, true },
 	{ "empty", play_empty, false },
 	{ "endless_pages", play_endless_pages, false },
@@ -886,7 +888,7 @@ static const struct play {
 	{ "lies_to_auth", play_lies_to_auth, false },
 	{ "lies_to_workers", play_lies_to_workers, false },
 	{ "log_flood", play_log_flood, false },
-	{ "odd_ready", play_odd_ready, true },
+	{ "odd_ready", play_break_if_well, false },
 	{ "pages", play_pages, false },
 	{ "random", play_random, false },
 	{ "shared", play_shared, false },
