@@ -355,16 +355,17 @@ chan_take_fds(struct msghdr *mh, int fds[MSG_MAX_FDS])
 
 /*
  * Close what came and was not kept.  The last close(2) of a connection may be
- * made to wait for hours, by SO_LINGER, for what its peer has not taken.
+ * made to wait for hours, by SO_LINGER, for what its peer has not taken.  The
+ * supervisor must not; no sandbox allows that call.
  */
 static void
-chan_refuse_fds(const int *fds, size_t nfds)
+chan_refuse_fds(enum role me, const int *fds, size_t nfds)
 {
 	const struct linger off = { .l_onoff = 0 };
 	size_t i;
 
 	for (i = 0; i < nfds; i++) {
-		if (fds[i] != -1)
+		if (me == ROLE_PARENT && fds[i] != -1)
 			setsockopt(
 			    fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 	}
@@ -405,6 +406,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf) };
 	struct msg m = { .type = MSG_NONE };
+	const enum role me = ch->me;
 	struct msg_hdr hdr;
 	bool freed = false;
 	ssize_t n;
@@ -440,7 +442,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		if (!freed)
 			ch->freed = NULL;
 	}
-	chan_refuse_fds(m.fds, m.nfds);
+	chan_refuse_fds(me, m.fds, m.nfds);
 	explicit_bzero(buf, n);
 	if (freed)
 		return -1;

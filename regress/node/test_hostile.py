@@ -6,6 +6,7 @@ does, the supervisor kills it and says why, lives, and is no bigger for it;
 nobody else notices.
 """
 
+import collections
 import contextlib
 import ctypes
 import os
@@ -29,6 +30,8 @@ GROWTH = 8 * MIB    # of the supervisor, at most
 LIES_MAX = 1024
 WORKERS = 40        # of which the first is an honest one
 COUNTS = 10000      # of 2^40 each, more than a counter takes
+# Who says it is not the supervisor.
+CHILD = r" (worker\[\d+\]|auth|audit|metrics) "
 KEYS = {"alice": "alice-key-0001"}
 
 pytestmark = pytest.mark.skipif(not HOSTILE.exists(),
@@ -128,7 +131,7 @@ class Conspiracy:
 @contextlib.contextmanager
 def plot(lab, *names, keys=None, slots=0, audit=False, **settings):
     """A node of which some children are hostile, but wait."""
-    with ops.prepared(lab, keys, **settings) as node:
+    with ops.prepared(lab, keys, errors=CHILD, **settings) as node:
         plan = Conspiracy(node, *names, slots=slots)
         if audit:
             node.configure(audit_log_file=str(node.dir / "audit.log"))
@@ -390,6 +393,8 @@ def test_ready_with_odd_descriptors_is_only_that(lab):
         plan.go("odd_ready", things)
         plan.until(lambda: plan.control.turn >= things, "all are sent")
         rows = [r for r in node.settle() if r["process"] == "worker"]
+        killed = violations(node)
+        assert not [i for i in range(things) if plan.control.pid[i] in killed]
         assert [r["cpu_us"] for r in rows[1:]] == things * [None]
         node.get("/metrics")
         plan.go("break")
@@ -425,3 +430,94 @@ def test_a_spoilt_table_spoils_limits_alone(lab, word):
         for _ in range(4):
             beat(enter(node))
         watch.end("shared table", rounds=plan.control.sent)
+
+
+# ---- random ----
+
+def babble(lab, count, workers=WORKERS):
+    """While the operator asks, so that there is something to answer."""
+    with crowd(lab, workers, KEYS, audit=True) as (node, plan, watch):
+        print(f"seed={SEED}")
+        plan.go("random", count)
+
+        def all_sent():
+            for verb in (["show", "sessions"], ["disconnect", "99999"],
+                         ["show", "processes"], ["show", "keys"]):
+                node.ctl(*verb)
+            watch.look()
+            return plan.control.sent >= count
+        plan.until(all_sent, "all is sent", 60 * TIMEOUT)
+        plan.stop()
+        node.settle(6 * TIMEOUT)
+        reasons = collections.Counter(violations(node).values())
+        print(reasons)
+        watch.end("random", sent=plan.control.sent, lives=plan.control.lives,
+                  kills=sum(reasons.values()))
+        assert len(reasons) > 4
+
+
+def test_random_messages(lab):
+    babble(lab, 30000)
+
+
+@pytest.mark.long
+def test_a_million_random_messages(lab):
+    babble(lab, 1000000)
+
+
+# ---- siblings ----
+
+def tell_siblings(node, plan, play, expected, count=None):
+    """
+    Each of these ends the channel to the sibling it is told to, and nothing
+    else; the liar then has itself killed.
+    """
+    count = count or len(expected)
+    plan.go(play, count)
+    plan.until(lambda: plan.control.turn >= count, "all lies are told")
+    pids = plan.control.pid
+    plan.until(lambda: all(pids[i] in violations(node)
+                           for i in range(count)), "all liars have gone")
+    plan.stop()
+    return [lie.name for i, lie in enumerate(expected[:count])
+            if not plan.control.seen[i]]
+
+
+@pytest.mark.parametrize("sibling", ["auth", "audit"])
+def test_a_sibling_hangs_up_on_a_lying_worker(lab, sibling):
+    """And says why, and serves the others."""
+    expected = lies("ltp-worker", f"ltp-{sibling}")
+    with crowd(lab, WORKERS, KEYS, audit=True) as (node, plan, watch):
+        pid = process(node, sibling)["pid"]
+        assert not tell_siblings(node, plan, f"lies_to_{sibling}", expected)
+        node.settle()
+        assert process(node, sibling)["pid"] == pid, "it has died"
+        for reason in {lie.expect for lie in expected} - {None}:
+            assert node.log_lines(f" warn {sibling} worker.*: {reason}"), \
+                reason
+        assert ops.status_for(node, "wrong") == (401, "invalid api key")
+        beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
+        watch.end(f"lies to {sibling}", sent=len(expected))
+
+
+@pytest.mark.parametrize("sibling", ["auth", "audit"])
+def test_a_worker_hangs_up_on_a_lying_sibling(lab, sibling):
+    """
+    Its clients stay, and when an honest one has come in the liar's place all
+    is well again.
+    """
+    expected = lies(f"ltp-{sibling}", "ltp-worker")
+    with plot(lab, f"ltp-{sibling}", keys=KEYS, workers=2, audit=True,
+              audit_required=False) as (node, plan):
+        if sibling == "audit":
+            enter(node, "alice", KEYS["alice"])
+        pids = {process(node, "worker", i)["pid"] for i in (0, 1)}
+        watch = Watch(node)
+        assert not tell_siblings(node, plan, "lies_to_workers", expected, 12)
+        plan.reform(f"ltp-{sibling}")
+        node.settle(4 * TIMEOUT)
+        ops.kill_child(node, sibling)
+        assert pids == {process(node, "worker", i)["pid"] for i in (0, 1)}
+        for _ in range(4):
+            beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
+        watch.end(f"lies of {sibling} to workers", sent=12)

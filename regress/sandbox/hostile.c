@@ -140,13 +140,12 @@ behave_ready(struct hostile *h)
 }
 
 static void
-behave_asked(struct hostile *h, unsigned type, const uint8_t *data)
+behave_asked(struct hostile *h, unsigned type, uint32_t first)
 {
 	struct msg_sessions_page page = { .last = 1 };
 	struct msg_session_killed killed = { .found = 0 };
 	struct msg_keys_page keys = { .count = 0 };
 
-	memcpy(&h->asked, data, sizeof(h->asked));
 	if (type == MSG_SESSIONS_GET) {
 		page.request = h->asked;
 		say(CHANNEL, MSG_SESSIONS_PAGE, &page, sizeof(page));
@@ -155,7 +154,7 @@ behave_asked(struct hostile *h, unsigned type, const uint8_t *data)
 		say(CHANNEL, MSG_SESSION_KILLED, &killed, sizeof(killed));
 	} else {
 		keys.request = h->asked;
-		memcpy(&keys.first, data + 4, sizeof(keys.first));
+		keys.first = first;
 		say(CHANNEL, MSG_KEYS_PAGE, &keys, sizeof(keys));
 	}
 }
@@ -195,6 +194,7 @@ behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 {
 	const uint8_t *data = h->buf + sizeof(struct msg_hdr);
 	struct msg_hdr hdr;
+	uint32_t first;
 	size_t i;
 
 	if (n < sizeof(hdr))
@@ -210,7 +210,9 @@ behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 	case MSG_SESSIONS_GET:
 	case MSG_SESSION_KILL:
 	case MSG_KEYS_GET:
-		behave_asked(h, hdr.type, data);
+		memcpy(&h->asked, data, sizeof(h->asked));
+		memcpy(&first, data + 4, sizeof(first));
+		behave_asked(h, hdr.type, first);
 		break;
 	case MSG_DRAIN:
 		_exit(0);
@@ -334,7 +336,9 @@ play_break(struct hostile *h)
 static void
 play_break_if_well(struct hostile *h)
 {
-	if (!h->well)
+	uint64_t count = atomic_load(&h->control->count);
+
+	if (!h->well || (count > 0 && atomic_load(&h->control->turn) >= count))
 		return;
 	break_rule(CHANNEL);
 	await_death(h);
@@ -356,6 +360,18 @@ play_early(struct hostile *h)
 	await_death(h);
 }
 
+static bool
+has_peer(const struct hostile *h, enum role role)
+{
+	size_t i;
+
+	for (i = 0; i < h->npeers; i++) {
+		if (h->peer_role[i] == role)
+			return true;
+	}
+	return false;
+}
+
 /* Lies to all siblings of a role, which end only those channels. */
 static void
 lie_to_siblings(struct hostile *h, enum role to)
@@ -368,8 +384,8 @@ lie_to_siblings(struct hostile *h, enum role to)
 	if ((n = my_turn(h)) == -1)
 		return;
 	lie = &h->lies.lie[n];
-	while (h->npeers == 0 || behave(h, 50))
-		behave(h, 1000);
+	while (!has_peer(h, to) || behave(h, 50))
+		behave(h, 100);
 	for (i = 0; i < h->npeers; i++) {
 		if (h->peer_role[i] != to || is_over(h->peers[i], 0))
 			continue;
@@ -378,6 +394,10 @@ lie_to_siblings(struct hostile *h, enum role to)
 		over += is_over(h->peers[i], 2000);
 	}
 	atomic_store(&h->control->seen[n], told > 0 && told == over);
+	if (told == 0 || told != over)
+		dprintf(STDERR_FILENO,
+		    "hostile: %s: told %zu of %zu, over %zu\n", lie->name,
+		    told, h->npeers, over);
 	break_rule(CHANNEL);
 	await_death(h);
 }
@@ -505,8 +525,12 @@ play_pages(struct hostile *h)
 
 	int n;
 
-	if (!await_question(h, MSG_SESSIONS_GET) || (n = my_turn(h)) == -1)
+	if (!await_question(h, MSG_SESSIONS_GET))
 		return;
+	if ((n = my_turn(h)) == -1) {
+		behave_asked(h, MSG_SESSIONS_GET, 0);
+		return;
+	}
 	lie = &page_lies[n];
 	atomic_fetch_add(&h->control->sent, 1);
 	say(CHANNEL, MSG_SESSIONS_PAGE, out, page_print(h, lie, out));
@@ -586,7 +610,7 @@ random_any(struct hostile *h)
 	const struct msg_rule *rule = msg_rule(type);
 	struct shot s;
 
-	if (rule != NULL && (rule->from & h->role) == 0 && r % 8 != 0) {
+	if (rule != NULL && (rule->from & h->role) == 0 && r % 3 != 0) {
 		type = r % 2 ? MSG_COUNT : MSG_SESSIONS_PAGE;
 		rule = msg_rule(type);
 	}

@@ -180,15 +180,15 @@ shot_fire(int fd, const struct shot *s)
 	size_t head = s->bare ? 0 : sizeof(hdr);
 	unsigned i;
 
-	memcpy(data, &hdr, sizeof(hdr));
-	memset(data + head, s->fill, s->size);
-	memcpy(data + head + s->at, &s->value, s->width);
 	if (s->nfds > 0) {
 		one = s->thing == THING_NULL ? open("/dev/null", O_RDWR)
 					     : thing_open(s->thing, fd);
 		if (one == -1)
 			return -1;
 	}
+	memcpy(data, &hdr, sizeof(hdr));
+	memset(data + head, s->fill, s->size);
+	memcpy(data + head + s->at, &s->value, s->width);
 	for (i = 0; i < s->nfds; i++)
 		fds[i] = one;
 	rv = shot_send(fd, data, head + s->size, fds, s->nfds);
