@@ -9,8 +9,11 @@ nobody else notices.
 import collections
 import contextlib
 import ctypes
+import json
 import os
+import random
 import re
+import struct
 import subprocess
 import time
 
@@ -368,7 +371,7 @@ def test_a_descendant_that_talks_on_holds_up_nothing(lab):
         plan.go("grandchild", 1)
         plan.until(lambda: node.log_lines("exited with status 0"), "it dies")
         ops.summary(node)
-        plan.until(lambda: plan.control.word == 2, "they hear of the end")
+        plan.until(lambda: plan.control.word == 8, "they hear of the end")
         plan.stop()
         watch.end("grandchild", sent=plan.control.sent)
 
@@ -521,3 +524,160 @@ def test_a_worker_hangs_up_on_a_lying_sibling(lab, sibling):
         for _ in range(4):
             beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
         watch.end(f"lies of {sibling} to workers", sent=12)
+
+
+def test_a_worker_that_asks_and_never_listens_fills_no_memory_of_auth(lab):
+    """Auth hears it no further until it takes the answers."""
+    with crowd(lab, 2, KEYS) as (node, plan, watch):
+        auth = process(node, "auth")
+        plan.go("ask_deaf", players=1)
+        plan.until(lambda: plan.control.sent > 1000, "it asks")
+        sent = 0
+        for _ in range(20):
+            time.sleep(0.05)
+            if sent == plan.control.sent:
+                break
+            sent = plan.control.sent
+        assert ops.status_for(node, "wrong") == (401, "invalid api key")
+        now = process(node, "auth")
+        assert now["pid"] == auth["pid"]
+        growth = now["resident_bytes"] - auth["resident_bytes"]
+        assert SANITIZED or growth < 2 * MIB
+        assert not node.log_lines("is lost")
+        plan.stop()
+        watch.end("deaf to auth", sent=sent, growth_of_auth=growth // 1024)
+
+
+def test_an_auth_that_keeps_asking_who_is_here_is_heard_once(lab):
+    with plot(lab, "ltp-auth", keys=KEYS, workers=2) as (node, plan):
+        watch = Watch(node)
+        plan.go("who_flood", players=1)
+        assert ops.wait_for_log(node, "asks twice who is here")
+        plan.stop()
+        plan.reform("ltp-auth")
+        ops.kill_child(node, "auth")
+        for _ in range(4):
+            beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
+        watch.end("who floods")
+
+
+# ---- other children ----
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["auth", "audit", "metrics"])
+def test_every_lie_of_another_child_is_its_last(lab, kind):
+    lies_of_one(lab, kind, None)
+
+
+@pytest.mark.parametrize("kind", ["auth", "audit", "metrics"])
+def test_some_lies_of_another_child_are_its_last(lab, kind):
+    """Those that only it can tell, as far as it dies for free."""
+    lies_of_one(lab, kind, 6)
+
+
+# The first that others do not tell.
+OWN = {"auth": "keys_page", "audit": "audit_state", "metrics": "ready twice"}
+
+
+def lies_of_one(lab, kind, count):
+    expected = lies(f"ltp-{kind}")
+    with plot(lab, f"ltp-{kind}", keys=KEYS, audit=True,
+              audit_required=False) as (node, plan):
+        watch = Watch(node)
+        first = next(i for i, lie in enumerate(expected)
+                     if lie.name.startswith(OWN[kind])) if count else 0
+        plan.go("lies", 0)
+        plan.control.turn = first
+        plan.control.count = first + count if count else len(expected)
+        end = plan.control.count
+        plan.until(lambda: plan.control.turn >= end, "all lies are told",
+                   2 * len(expected))
+        told = [(lie.name, plan.control.pid[i], lie.expect)
+                for i, lie in enumerate(expected[:end])
+                if plan.control.pid[i] != 0]
+        plan.until(lambda: all(pid in violations(node)
+                               for _, pid, _ in told), "all are killed")
+        plan.stop()
+        killed = violations(node)
+        assert not believed([(name, killed[pid], expect)
+                             for name, pid, expect in told])
+        node.settle(2 * TIMEOUT)
+        plan.reform(f"ltp-{kind}")
+        ops.kill_child(node, kind)
+        watch.end(f"lies of {kind}", sent=len(told), kills=len(killed))
+
+
+@pytest.mark.parametrize("play", ["audit_flips", "audit_back"])
+def test_an_audit_whose_state_cannot_be_is_killed(lab, play):
+    with plot(lab, "ltp-audit", audit=True, workers=2) as (node, plan):
+        watch = Watch(node)
+        pids = {process(node, "worker", i)["pid"] for i in (0, 1)}
+        plan.go(play)
+        ops.wait_for_log(node, "killed: says what cannot be of the audit log")
+        plan.stop()
+        node.settle()
+        assert pids == {process(node, "worker", i)["pid"] for i in (0, 1)}
+        plan.reform("ltp-audit")
+        ops.kill_child(node, "audit")
+        beat(enter(node))
+        watch.end(play)
+
+
+# ---- what once went wrong ----
+
+def test_a_connection_that_lingers_does_not_stop_the_supervisor(lab):
+    """Whose last close(2) waits for a peer that reads nothing."""
+    with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan):
+        watch = Watch(node)
+        plan.go("break")
+        plan.until(lambda: violations(node), "it is killed")
+        plan.go("linger")
+        plan.until(lambda: plan.control.players, "it is ready")
+        with node.wire(rcvbuf=4096), node.wire(rcvbuf=4096):
+            ops.wait_for_log(node, "unexpected descriptor")
+            begin = time.monotonic()
+            assert ops.summary(node)["pid"] == node.proc.pid
+            assert time.monotonic() - begin < 1
+            plan.stop()
+        watch.end("linger")
+
+
+def test_a_line_of_a_child_does_not_pretend_to_be_another_s(lab):
+    with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan):
+        node.configure(log_format="json")
+        assert node.ctl("reload").returncode == 0
+        plan.go("forge")
+        line = json.loads(ops.wait_for_log(node, "forged")[0])
+        plan.stop()
+        assert line["process"] == "worker[1]"
+        assert line["message"] == "forged"
+        assert line["level"] == "warn"
+        assert line["time"].startswith("20")
+        node.check_log = lambda: None   # lines are JSON
+
+
+# ---- the control socket ----
+
+def test_lies_of_an_operator_harm_nobody(lab):
+    """Every one ends that connection, or is refused, and that is all."""
+    rng = random.Random(SEED)
+    with ops.started(lab) as node, onlookers(node):
+        watch = Watch(node)
+        hello, stop = ops.overheard(node, "stop")
+        for n in range(600):
+            kind = n % 128 if n < 256 else rng.randrange(65536)
+            size = rng.choice([0, 0, 1, 4, 8, 256, 257, rng.randrange(17000)])
+            said = size if n % 5 else rng.randrange(2**32)
+            data = struct.pack("=HHI", kind, 0, said) + rng.randbytes(size)
+            if kind == struct.unpack_from("=H", stop)[0]:
+                continue
+            with ops.operator(node) as sock:
+                if n % 3:
+                    sock.send(hello)
+                with contextlib.suppress(BrokenPipeError):
+                    sock.send(data)
+            if n % 100 == 0:
+                ops.summary(node)
+                watch.look()
+        node.settle()
+        watch.end("operators", sent=600)

@@ -40,6 +40,7 @@ struct hostile {
 	bool ready; /* said so */
 	bool well; /* and that as it should be */
 	int shared; /* descriptor of the table, -1: none */
+	int client; /* the first connection that was passed, -1: none */
 	int peers[64]; /* channels to siblings */
 	enum role peer_role[64];
 	size_t npeers;
@@ -184,6 +185,8 @@ behave_take(struct hostile *h, unsigned type, const uint8_t *data, int fd)
 		memcpy(&peer, data, sizeof(peer));
 		h->peer_role[h->npeers] = peer.role;
 		h->peers[h->npeers++] = fd;
+	} else if (type == MSG_CONN_NEW && h->client == -1) {
+		h->client = fd;
 	} else {
 		close(fd);
 	}
@@ -396,8 +399,8 @@ lie_to_siblings(struct hostile *h, enum role to)
 	atomic_store(&h->control->seen[n], told > 0 && told == over);
 	if (told == 0 || told != over)
 		dprintf(STDERR_FILENO,
-		    "hostile: %s: told %zu of %zu, over %zu\n", lie->name,
-		    told, h->npeers, over);
+		    "hostile: %s: told %zu of %zu, over %zu\n", lie->name, told,
+		    h->npeers, over);
 	break_rule(CHANNEL);
 	await_death(h);
 }
@@ -750,17 +753,17 @@ play_wrap(struct hostile *h)
 	atomic_fetch_sub(&h->control->sent, 1);
 }
 
-/* A descendant has the channel, and talks on when we are dead. */
+/* Descendants have the channel, and talk on when we are dead. */
 static void
 play_grandchild(struct hostile *h)
 {
-	struct shot s = shot_true(MSG_COUNT, sizeof(struct msg_count), 0);
+	struct shot s = shot_true(MSG_LOG, 8 + 1000, 0);
 	int i;
 
 	/* Only one of them may ever do it. */
 	if (my_turn(h) != 0)
 		return;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 8; i++) {
 		if (fork() != 0)
 			continue;
 		while (shot_fire(CHANNEL, &s) == 0 || errno == EAGAIN)
@@ -772,7 +775,7 @@ play_grandchild(struct hostile *h)
 	_exit(0);
 }
 
-/* The file goes back, the log can be written and cannot. */
+/* The log can be written and cannot. */
 static void
 play_audit_flips(struct hostile *h)
 {
@@ -827,6 +830,41 @@ play_who_flood(struct hostile *h)
 				atomic_fetch_add(&h->control->sent, 1);
 		}
 	}
+}
+
+/* A line of the log that pretends to be the supervisor's. */
+static void
+play_forge(struct hostile *h)
+{
+	static const char line[] = "xxxxxxxxforged time=never level=error "
+				   "process=ltpd message=stopped";
+
+	(void)h;
+	say(CHANNEL, MSG_LOG, line, sizeof(line) - 1);
+	break_rule(CHANNEL);
+	await_death(h);
+}
+
+/*
+ * Take a client, fill what its peer does not read, have the last close(2) of
+ * it wait for an hour, and make the supervisor the one to do that.
+ */
+static void
+play_linger(struct hostile *h)
+{
+	struct linger hour = { .l_onoff = 1, .l_linger = 3600 };
+	struct shot s = shot_true(MSG_LOG, 8, 1);
+	static char data[65536];
+
+	while (h->client == -1 && going_on(h))
+		behave(h, 20);
+	while (send(h->client, data, sizeof(data), MSG_DONTWAIT) > 0)
+		continue;
+	setsockopt(h->client, SOL_SOCKET, SO_LINGER, &hour, sizeof(hour));
+	s.thing = THING_CLIENT;
+	s.value = (uint64_t)h->client;
+	shot_fire(CHANNEL, &s);
+	await_death(h);
 }
 
 /* ---- the shared table ---- */
@@ -905,12 +943,14 @@ static const struct play {
 	{ "empty", play_empty, false },
 	{ "endless_pages", play_endless_pages, false },
 	{ "flood", play_flood, false },
+	{ "forge", play_forge, false },
 	{ "grandchild", play_grandchild, false },
 	{ "killed_twice", play_killed_twice, false },
 	{ "lies", play_lies, false },
 	{ "lies_to_audit", play_lies_to_audit, false },
 	{ "lies_to_auth", play_lies_to_auth, false },
 	{ "lies_to_workers", play_lies_to_workers, false },
+	{ "linger", play_linger, false },
 	{ "log_flood", play_log_flood, false },
 	{ "odd_ready", play_break_if_well, false },
 	{ "pages", play_pages, false },
@@ -1024,7 +1064,7 @@ reform(const struct hostile *h, char *argv[])
 int
 main(int argc, char *argv[])
 {
-	static struct hostile h = { .shared = -1 };
+	static struct hostile h = { .shared = -1, .client = -1 };
 
 	if (argc > 2 && strcmp(argv[1], "list") == 0)
 		return list(argv[2], argv[3]);
@@ -1039,7 +1079,7 @@ main(int argc, char *argv[])
 	lies_fill(&h.lies, h.role, ROLE_PARENT);
 	atomic_fetch_add(&h.control->lives, 1);
 	for (;;) {
-		if (!h.ready && h.shared != -1)
+		if (!h.ready && h.shared != -1 && !is_played(&h, "linger"))
 			shun_clients(&h);
 		if (going_on(&h))
 			perform(&h);

@@ -30,7 +30,8 @@ enum thing {
 	THING_EVENT,
 	THING_PROC, /* /proc/self/status: real, but one for all */
 	THING_OTHER_PROC, /* /proc/1/stat */
-	THING__MAX
+	THING__MAX,
+	THING_CLIENT, /* what is open already, by its number */
 };
 
 extern const char *const thing_names[THING__MAX];

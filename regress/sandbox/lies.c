@@ -95,6 +95,8 @@ thing_open(enum thing thing, int channel)
 		return thing_pipe(thing == THING_PIPE_IN);
 	case THING_ZERO:
 		return open("/dev/zero", O_RDWR);
+	case THING_NULL:
+		return open("/dev/null", O_RDWR);
 	case THING_DIRECTORY:
 		return open("/", O_RDONLY | O_DIRECTORY);
 	case THING_PATH:
@@ -181,8 +183,8 @@ shot_fire(int fd, const struct shot *s)
 	unsigned i;
 
 	if (s->nfds > 0) {
-		one = s->thing == THING_NULL ? open("/dev/null", O_RDWR)
-					     : thing_open(s->thing, fd);
+		one = s->thing == THING_CLIENT ? (int)s->value
+					       : thing_open(s->thing, fd);
 		if (one == -1)
 			return -1;
 	}
