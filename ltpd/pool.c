@@ -488,8 +488,22 @@ pool_dismiss(struct pool *pool)
 {
 	size_t i;
 
+	for (i = pool->nworkers; i < pool->count; i++) {
+		struct child *c = &pool->child[i];
+
+		pool_close(c);
+		if (c->state == CHILD_READY)
+			c->state = CHILD_DRAINING;
+	}
+}
+
+void
+pool_kill_rest(struct pool *pool)
+{
+	size_t i;
+
 	for (i = pool->nworkers; i < pool->count; i++)
-		pool_close(&pool->child[i]);
+		pool_kill(&pool->child[i], "did not leave in time");
 }
 
 size_t

@@ -142,7 +142,8 @@ def plot(lab, *names, keys=None, slots=0, audit=False, **settings):
         assert node.ready(), node.log()
         yield node, plan
         plan.stop()
-        node.settle(6 * TIMEOUT)
+        if not node.over:
+            node.settle(6 * TIMEOUT)
         node.stop()
 
 
@@ -236,7 +237,7 @@ def believed(told):
 
 
 @contextlib.contextmanager
-def crowd(lab, workers=WORKERS, keys=None, **settings):
+def crowd(lab, workers, keys=None, **settings):
     """
     One honest worker with clients and many that are hostile.  Each of these
     has died once: the supervisor wipes what the dead held in the shared
@@ -254,7 +255,7 @@ def crowd(lab, workers=WORKERS, keys=None, **settings):
 
 def test_every_lie_of_a_worker_is_its_last(lab):
     expected = lies("ltp-worker")
-    with crowd(lab) as (node, plan, watch):
+    with crowd(lab, WORKERS) as (node, plan, watch):
         told = tell(node, plan, "lies", expected)
         told += tell(node, plan, "early", expected)
         assert not believed(told)
@@ -370,8 +371,10 @@ def test_a_descendant_that_talks_on_holds_up_nothing(lab):
     with crowd(lab, 3) as (node, plan, watch):
         plan.go("grandchild", 1)
         plan.until(lambda: node.log_lines("exited with status 0"), "it dies")
+        begin = time.monotonic()
         ops.summary(node)
         plan.until(lambda: plan.control.word == 8, "they hear of the end")
+        assert time.monotonic() - begin < 1.5
         plan.stop()
         watch.end("grandchild", sent=plan.control.sent)
 
@@ -406,7 +409,9 @@ def test_ready_with_odd_descriptors_is_only_that(lab):
         watch.end("odd descriptors", sent=things)
 
 
-@pytest.mark.parametrize("word", [0, 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("word", [
+    0, pytest.param(1, marks=pytest.mark.long),
+    pytest.param(2**31, marks=pytest.mark.long), 2**32 - 1])
 def test_a_spoilt_table_spoils_limits_alone(lab, word):
     """All of the shared table, while the node works."""
     with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan):
@@ -437,9 +442,9 @@ def test_a_spoilt_table_spoils_limits_alone(lab, word):
 
 # ---- random ----
 
-def babble(lab, count, workers=WORKERS):
+def babble(lab, count):
     """While the operator asks, so that there is something to answer."""
-    with crowd(lab, workers, KEYS, audit=True) as (node, plan, watch):
+    with crowd(lab, WORKERS, KEYS, audit=True) as (node, plan, watch):
         print(f"seed={SEED}")
         plan.go("random", count)
 
@@ -510,20 +515,22 @@ def test_a_worker_hangs_up_on_a_lying_sibling(lab, sibling):
     is well again.
     """
     expected = lies(f"ltp-{sibling}", "ltp-worker")
+    count = 6
     with plot(lab, f"ltp-{sibling}", keys=KEYS, workers=2, audit=True,
               audit_required=False) as (node, plan):
         if sibling == "audit":
             enter(node, "alice", KEYS["alice"])
         pids = {process(node, "worker", i)["pid"] for i in (0, 1)}
         watch = Watch(node)
-        assert not tell_siblings(node, plan, "lies_to_workers", expected, 12)
+        assert not tell_siblings(node, plan, "lies_to_workers", expected,
+                                 count)
         plan.reform(f"ltp-{sibling}")
         node.settle(4 * TIMEOUT)
         ops.kill_child(node, sibling)
         assert pids == {process(node, "worker", i)["pid"] for i in (0, 1)}
         for _ in range(4):
             beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
-        watch.end(f"lies of {sibling} to workers", sent=12)
+        watch.end(f"lies of {sibling} to workers", sent=count)
 
 
 def test_a_worker_that_asks_and_never_listens_fills_no_memory_of_auth(lab):
@@ -624,6 +631,19 @@ def test_an_audit_whose_state_cannot_be_is_killed(lab, play):
 
 
 # ---- what once went wrong ----
+
+@pytest.mark.parametrize("kind", [
+    pytest.param("auth", marks=pytest.mark.long),
+    pytest.param("audit", marks=pytest.mark.long), "metrics"])
+def test_a_child_that_does_not_leave_is_killed(lab, kind):
+    """The supervisor still has to stop, and not to fall over it."""
+    with plot(lab, f"ltp-{kind}", keys=KEYS, audit=True) as (node, plan):
+        plan.go("stay", players=1)
+        node.settle()
+        node.terminate()
+        node.expect_exit(0, 2 * TIMEOUT)
+        assert "did not leave in time" in violations(node).values()
+
 
 def test_a_connection_that_lingers_does_not_stop_the_supervisor(lab):
     """Whose last close(2) waits for a peer that reads nothing."""

@@ -200,8 +200,11 @@ behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 	uint32_t first;
 	size_t i;
 
+	/* The supervisor has gone, or wants us to. */
+	if (n < sizeof(hdr) && is_played(h, "stay"))
+		pause();
 	if (n < sizeof(hdr))
-		_exit(0); /* the supervisor has gone */
+		_exit(0);
 	memcpy(&hdr, h->buf, sizeof(hdr));
 	for (i = 0; i < nfds; i++)
 		behave_take(h, hdr.type, data, fds[i]);
@@ -353,7 +356,7 @@ play_early(struct hostile *h)
 {
 	const struct lie *lie;
 
-	if (h->ready) {
+	if (h->generation != 0) {
 		break_rule(CHANNEL);
 		await_death(h);
 	}
@@ -704,6 +707,13 @@ play_empty(struct hostile *h)
 	await_death(h);
 }
 
+/* Do as told, but do not leave. */
+static void
+play_stay(struct hostile *h)
+{
+	(void)h;
+}
+
 /* Read nothing any more, till the test has seen enough. */
 static void
 play_deaf(struct hostile *h)
@@ -854,7 +864,9 @@ play_linger(struct hostile *h)
 {
 	struct linger hour = { .l_onoff = 1, .l_linger = 3600 };
 	struct shot s = shot_true(MSG_LOG, 8, 1);
+	struct shot line = shot_true(MSG_LOG, 8 + 1000, 0);
 	static char data[65536];
+	int i;
 
 	while (h->client == -1 && going_on(h))
 		behave(h, 20);
@@ -863,8 +875,11 @@ play_linger(struct hostile *h)
 	setsockopt(h->client, SOL_SOCKET, SO_LINGER, &hour, sizeof(hour));
 	s.thing = THING_CLIENT;
 	s.value = (uint64_t)h->client;
+	/* Time for us to close it first. */
+	for (i = 0; i < 100; i++)
+		shot_fire(CHANNEL, &line);
 	shot_fire(CHANNEL, &s);
-	await_death(h);
+	pause(); /* a death would wake the supervisor up */
 }
 
 /* ---- the shared table ---- */
@@ -957,6 +972,7 @@ static const struct play {
 	{ "random", play_random, false },
 	{ "shared", play_shared, false },
 	{ "shutdown", play_shutdown, false },
+	{ "stay", play_stay, false },
 	{ "who_flood", play_who_flood, false },
 	{ "wrap", play_wrap, false },
 };
