@@ -308,7 +308,8 @@ def test_a_session_is_killed_once(lab):
         watch.end("sessions killed twice")
 
 
-@pytest.mark.parametrize("play", ["close", "shutdown", "empty"])
+@pytest.mark.parametrize("play", [
+    "close", "empty", pytest.param("shutdown", marks=pytest.mark.long)])
 def test_a_worker_without_a_channel_is_replaced(lab, play):
     with crowd(lab, 3) as (node, plan, watch):
         old = {process(node, "worker", i)["pid"] for i in (1, 2)}
@@ -323,7 +324,7 @@ def test_nothing_leaks_for_a_worker_that_is_deaf_when_ready(lab):
     """It could be passed a channel to auth and to audit, and has gone."""
     with crowd(lab, 10, KEYS, audit=True) as (node, plan, watch):
         plan.go("deaf_when_ready")
-        plan.until(lambda: len(node.log_lines("died of signal 9")) > 45,
+        plan.until(lambda: len(node.log_lines("died of signal 9")) > 35,
                    "many deaths")
         plan.stop()
         watch.end("deaf when ready",
@@ -357,10 +358,10 @@ def test_a_worker_that_hears_nothing_fills_no_memory(lab):
         with ops.operator(node) as sock:
             sock.send(hello)
             sock.recv(65536)
-            for i in range(20000):
+            for i in range(4000):
                 sock.send(verbose if i % 2 else brief)
                 sock.recv(65536)
-                if i % 1000 == 0:
+                if i % 500 == 0:
                     watch.look()
         plan.stop()
         watch.end("deaf")
@@ -515,7 +516,7 @@ def test_a_worker_hangs_up_on_a_lying_sibling(lab, sibling):
     is well again.
     """
     expected = lies(f"ltp-{sibling}", "ltp-worker")
-    count = 6
+    count = 5           # more would have to wait for the next second
     with plot(lab, f"ltp-{sibling}", keys=KEYS, workers=2, audit=True,
               audit_required=False) as (node, plan):
         if sibling == "audit":
@@ -576,10 +577,11 @@ def test_every_lie_of_another_child_is_its_last(lab, kind):
     lies_of_one(lab, kind, None)
 
 
-@pytest.mark.parametrize("kind", ["auth", "audit", "metrics"])
+@pytest.mark.parametrize("kind", [
+    "auth", "audit", pytest.param("metrics", marks=pytest.mark.long)])
 def test_some_lies_of_another_child_are_its_last(lab, kind):
     """Those that only it can tell, as far as it dies for free."""
-    lies_of_one(lab, kind, 6)
+    lies_of_one(lab, kind, 5)
 
 
 # The first that others do not tell.
@@ -632,9 +634,20 @@ def test_an_audit_whose_state_cannot_be_is_killed(lab, play):
 
 # ---- what once went wrong ----
 
-@pytest.mark.parametrize("kind", [
-    pytest.param("auth", marks=pytest.mark.long),
-    pytest.param("audit", marks=pytest.mark.long), "metrics"])
+def test_a_stopping_node_does_not_fall_over_a_child_that_stays(lab):
+    """Once a second the supervisor would tell metrics how it is."""
+    with plot(lab, "ltp-metrics") as (node, plan):
+        plan.go("stay", players=1)
+        node.settle()
+        node.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            node.proc.wait(1.2)
+        plan.stop()
+        node.expect_exit(0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["auth", "audit", "metrics"])
 def test_a_child_that_does_not_leave_is_killed(lab, kind):
     """The supervisor still has to stop, and not to fall over it."""
     with plot(lab, f"ltp-{kind}", keys=KEYS, audit=True) as (node, plan):
@@ -649,10 +662,7 @@ def test_a_connection_that_lingers_does_not_stop_the_supervisor(lab):
     """Whose last close(2) waits for a peer that reads nothing."""
     with plot(lab, "ltp-worker", slots=2, workers=2) as (node, plan):
         watch = Watch(node)
-        plan.go("break")
-        plan.until(lambda: violations(node), "it is killed")
-        plan.go("linger")
-        plan.until(lambda: plan.control.players, "it is ready")
+        plan.go("linger", players=1)
         with node.wire(rcvbuf=4096), node.wire(rcvbuf=4096):
             ops.wait_for_log(node, "unexpected descriptor")
             begin = time.monotonic()

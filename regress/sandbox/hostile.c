@@ -201,8 +201,8 @@ behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 	size_t i;
 
 	/* The supervisor has gone, or wants us to. */
-	if (n < sizeof(hdr) && is_played(h, "stay"))
-		pause();
+	while (n < sizeof(hdr) && is_played(h, "stay"))
+		pause_ms(20);
 	if (n < sizeof(hdr))
 		_exit(0);
 	memcpy(&hdr, h->buf, sizeof(hdr));
@@ -681,6 +681,33 @@ play_random(struct hostile *h)
 	atomic_fetch_sub(&ctl->sent, 1);
 }
 
+/* ---- the shared table ---- */
+
+#define SHARE_AT   0 /* of the first slot, as common/shared.c has it */
+#define SHARE_SIZE 64
+#define SHARE_MAX  64 /* slots */
+
+/*
+ * Claim so many refusals for our own slot.  With many of them the supervisor
+ * gives new clients to others.
+ */
+static void
+claim_refusals(struct hostile *h, uint32_t count)
+{
+	uint32_t *share;
+	uint8_t *table;
+
+	if (h->shared == -1)
+		return;
+	table = mmap(
+	    NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, h->shared, 0);
+	if (table == MAP_FAILED)
+		return;
+	share = (uint32_t *)(void *)(table + SHARE_AT + SHARE_SIZE * h->slot);
+	share[2] = count;
+	munmap(table, 2 * 4096);
+}
+
 /* ---- plays of one scene ---- */
 
 /* Close the channel and stay. */
@@ -868,8 +895,11 @@ play_linger(struct hostile *h)
 	static char data[65536];
 	int i;
 
+	claim_refusals(h, 0);
 	while (h->client == -1 && going_on(h))
 		behave(h, 20);
+	if (h->client == -1)
+		return;
 	while (send(h->client, data, sizeof(data), MSG_DONTWAIT) > 0)
 		continue;
 	setsockopt(h->client, SOL_SOCKET, SO_LINGER, &hour, sizeof(hour));
@@ -880,33 +910,6 @@ play_linger(struct hostile *h)
 		shot_fire(CHANNEL, &line);
 	shot_fire(CHANNEL, &s);
 	pause(); /* a death would wake the supervisor up */
-}
-
-/* ---- the shared table ---- */
-
-#define SHARE_AT   0 /* of the first slot, as common/shared.c has it */
-#define SHARE_SIZE 64
-#define SHARE_MAX  64 /* slots */
-
-/*
- * Claim so many refusals for our own slot that the supervisor gives new
- * clients to others.
- */
-static void
-shun_clients(struct hostile *h)
-{
-	uint32_t *share;
-	uint8_t *table;
-
-	if (h->shared == -1)
-		return;
-	table = mmap(
-	    NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, h->shared, 0);
-	if (table == MAP_FAILED)
-		return;
-	share = (uint32_t *)(void *)(table + SHARE_AT + SHARE_SIZE * h->slot);
-	share[2] = 1 << 30;
-	munmap(table, 2 * 4096);
 }
 
 /* Random values all over it, or what the test says in each share. */
@@ -1095,8 +1098,8 @@ main(int argc, char *argv[])
 	lies_fill(&h.lies, h.role, ROLE_PARENT);
 	atomic_fetch_add(&h.control->lives, 1);
 	for (;;) {
-		if (!h.ready && h.shared != -1 && !is_played(&h, "linger"))
-			shun_clients(&h);
+		if (!h.ready)
+			claim_refusals(&h, 1 << 30);
 		if (going_on(&h))
 			perform(&h);
 		behave(&h, 20);
