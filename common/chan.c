@@ -19,6 +19,12 @@
 /* Messages taken per wake-up, so that one peer cannot keep the loop. */
 #define CHAN_BATCH 64
 
+/*
+ * More than a socket holds: what a dead peer's descendant goes on sending is
+ * not waited for.
+ */
+#define CHAN_DRAIN_MAX 4096
+
 struct chan_out {
 	TAILQ_ENTRY(chan_out) entry;
 	size_t nfds;
@@ -347,6 +353,25 @@ chan_take_fds(struct msghdr *mh, int fds[MSG_MAX_FDS])
 	return nfds;
 }
 
+/*
+ * Close what came and was not kept.  The last close(2) of a connection may be
+ * made to wait for hours, by SO_LINGER, for what its peer has not taken.  The
+ * supervisor must not; no sandbox allows that call.
+ */
+static void
+chan_refuse_fds(enum role me, const int *fds, size_t nfds)
+{
+	const struct linger off = { .l_onoff = 0 };
+	size_t i;
+
+	for (i = 0; i < nfds; i++) {
+		if (me == ROLE_PARENT && fds[i] != -1)
+			setsockopt(
+			    fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	}
+	chan_close_fds(fds, nfds);
+}
+
 static const char *
 chan_check(const struct chan *ch, const struct msghdr *mh,
     const struct msg_hdr *hdr, size_t n, size_t nfds)
@@ -381,6 +406,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf) };
 	struct msg m = { .type = MSG_NONE };
+	const enum role me = ch->me;
 	struct msg_hdr hdr;
 	bool freed = false;
 	ssize_t n;
@@ -416,7 +442,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		if (!freed)
 			ch->freed = NULL;
 	}
-	chan_close_fds(m.fds, m.nfds);
+	chan_refuse_fds(me, m.fds, m.nfds);
 	explicit_bzero(buf, n);
 	if (freed)
 		return -1;
@@ -446,9 +472,12 @@ void
 chan_drain(struct chan *ch)
 {
 	_Alignas(8) uint8_t buf[sizeof(struct msg_hdr) + MSG_MAX_PAYLOAD];
+	int i;
 
-	while (chan_receive(ch, buf, sizeof(buf)) == 1)
-		continue;
+	for (i = 0; i < CHAN_DRAIN_MAX; i++) {
+		if (chan_receive(ch, buf, sizeof(buf)) != 1)
+			break;
+	}
 }
 
 struct event_base *

@@ -169,7 +169,6 @@ static const struct call stream[] = {
 	ALLOW(shutdown),
 	ALLOW_2(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ERROR)),
 	ALLOW_2(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
-	ALLOW_2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
 	ALLOW_2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVBUF)),
 	ALLOW_2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
 	ALLOW_2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_NODELAY)),

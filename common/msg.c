@@ -31,7 +31,8 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    EXACT(msg_conf_ack), 0, 0 },
 	[MSG_CONF_COMMIT] = { "conf_commit", ROLE_PARENT, ROLE_CHILD, NOTHING,
 	    0, 0 },
-	[MSG_SHARED] = { "shared", ROLE_PARENT, ROLE_WORKER, NOTHING, 1, 1 },
+	[MSG_SHARED] = { "shared", ROLE_PARENT, ROLE_WORKER, EXACT(msg_shared),
+	    1, 1 },
 	[MSG_LISTENER] = { "listener", ROLE_PARENT, ROLE_METRICS, NOTHING, 1,
 	    1 },
 	[MSG_READY] = { "ready", ROLE_CHILD, ROLE_PARENT, EXACT(msg_ready), 0,
@@ -132,6 +133,7 @@ _Static_assert(sizeof(struct msg_conf_proxy) == 20, "msg_conf_proxy");
 _Static_assert(sizeof(struct msg_conf_key) == 36, "msg_conf_key");
 _Static_assert(sizeof(struct msg_conf_end) == 16, "msg_conf_end");
 _Static_assert(sizeof(struct msg_conf_ack) == 4, "msg_conf_ack");
+_Static_assert(sizeof(struct msg_shared) == 24, "msg_shared");
 _Static_assert(sizeof(struct msg_ready) == 16, "msg_ready");
 _Static_assert(sizeof(struct msg_peer) == 8, "msg_peer");
 _Static_assert(sizeof(struct msg_log) == 8, "msg_log");

@@ -213,7 +213,16 @@ struct msg_conf_ack {
 	uint32_t generation;
 };
 
-/* MSG_SHARED: no payload; the descriptor of the shared table. */
+/*
+ * MSG_SHARED: the descriptor of the shared table, and what must not lie in
+ * it, where any worker could change it.
+ */
+struct msg_shared {
+	uint64_t key[2]; /* of the hash of addresses */
+	uint32_t version; /* of the table's layout */
+	uint32_t slots;
+};
+
 /* MSG_LISTENER: no payload; a listening socket (metrics only). */
 
 /*

@@ -62,10 +62,10 @@
 #include <unistd.h>
 
 #include "memfd.h"
+#include "msg.h"
 #include "shared.h"
 
-#define SHARED_MAGIC   0x6c747064U
-#define SHARED_VERSION 2
+#define SHARED_VERSION 3
 
 #define SHARED_TRIES   1000
 
@@ -102,10 +102,6 @@ struct holdings {
 };
 
 struct table {
-	_Alignas(LINE_SIZE) uint32_t magic;
-	uint32_t version;
-	uint32_t nslots;
-	uint64_t key[2];
 	struct slot slots[SHARED_SLOTS];
 	struct set sets[1 << SET_BITS];
 	struct holdings holdings[SHARED_SLOTS];
@@ -117,7 +113,7 @@ _Static_assert(sizeof(struct table) <= 64 * 1024 * 1024, "table size");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
     "atomics work between processes");
 
-/* Our own copies: in the table anybody could change them. */
+/* The slots and the key are not in the table: anybody could change them. */
 struct shared {
 	struct table *table;
 	uint32_t nslots;
@@ -160,33 +156,32 @@ shared_new(unsigned slots, int *fd)
 		return NULL;
 	}
 	arc4random_buf(s->key, sizeof(s->key));
-	memcpy(s->table->key, s->key, sizeof(s->key));
-	s->table->nslots = s->nslots = slots;
-	s->table->version = SHARED_VERSION;
-	s->table->magic = SHARED_MAGIC;
+	s->nslots = slots;
 	return s;
 }
 
+void
+shared_describe(const struct shared *s, struct msg_shared *m)
+{
+	memcpy(m->key, s->key, sizeof(m->key));
+	m->version = SHARED_VERSION;
+	m->slots = s->nslots;
+}
+
 struct shared *
-shared_map(int fd)
+shared_map(int fd, const struct msg_shared *m)
 {
 	struct shared *s;
 
-	if (!memfd_check(fd, sizeof(struct table))) {
+	if (m->version != SHARED_VERSION || m->slots > SHARED_SLOTS ||
+	    !memfd_check(fd, sizeof(struct table))) {
 		errno = EINVAL;
 		return NULL;
 	}
 	if ((s = shared_attach(fd)) == NULL)
 		return NULL;
-	if (s->table->magic != SHARED_MAGIC ||
-	    s->table->version != SHARED_VERSION ||
-	    s->table->nslots > SHARED_SLOTS) {
-		shared_free(s);
-		errno = EINVAL;
-		return NULL;
-	}
-	s->nslots = s->table->nslots;
-	memcpy(s->key, s->table->key, sizeof(s->key));
+	s->nslots = m->slots;
+	memcpy(s->key, m->key, sizeof(s->key));
 	return s;
 }
 
@@ -280,7 +275,8 @@ shared_total(const struct shared *s, enum shared_kind kind)
 	uint64_t sum = 0;
 	unsigned slot;
 
-	for (slot = 0; slot < SHARED_SLOTS; slot++)
+	/* Nobody would give back what lies in a slot that has no worker. */
+	for (slot = 0; slot < s->nslots; slot++)
 		sum += shared_held(s, kind, slot);
 	return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }

@@ -26,6 +26,7 @@ enum shared_kind {
 	SHARED__KINDS
 };
 
+struct msg_shared;
 struct shared;
 
 /*
@@ -33,8 +34,10 @@ struct shared;
  * and shrinking; the caller owns it.  NULL with errno.
  */
 struct shared *shared_new(unsigned slots, int *fd);
+/* What is passed with the descriptor. */
+void shared_describe(const struct shared *, struct msg_shared *);
 /* Map a table that was passed; does not take fd.  NULL with errno. */
-struct shared *shared_map(int fd);
+struct shared *shared_map(int fd, const struct msg_shared *);
 void shared_free(struct shared *);
 
 /* Reserve one of a kind for a slot, unless the node has cap of them. */

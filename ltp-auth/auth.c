@@ -338,6 +338,16 @@ auth_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
 	default:
 		chan_reject(ch, "not a message of a worker");
 	}
+	/* Who does not take answers is not asked for more questions. */
+	if (chan_queued(ch) > CHAN_LOW_WATER)
+		chan_pause(ch, true);
+}
+
+static void
+auth_worker_writable(struct chan *ch, void *arg)
+{
+	(void)arg;
+	chan_pause(ch, false);
 }
 
 static void
@@ -357,6 +367,7 @@ auth_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 static const struct chan_ops auth_worker_ops = {
 	.message = auth_dispatch_worker,
 	.gone = auth_worker_gone,
+	.writable = auth_worker_writable,
 };
 
 static void

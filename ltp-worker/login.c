@@ -182,6 +182,21 @@ login_introduce_clients(struct worker *w)
 	}
 }
 
+/*
+ * All clients in answer to an empty message: so an auth that asked again and
+ * again could keep us busy.
+ */
+static void
+login_who(struct worker *w, struct chan *ch)
+{
+	if (w->logins.asked_who) {
+		chan_reject(ch, "asks twice who is here");
+		return;
+	}
+	w->logins.asked_who = true;
+	login_introduce_clients(w);
+}
+
 static void
 worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
 {
@@ -196,7 +211,7 @@ worker_dispatch_auth(struct chan *ch, struct msg *m, void *arg)
 		login_revoked(w, m);
 		break;
 	case MSG_AUTH_WHO:
-		login_introduce_clients(w);
+		login_who(w, ch);
 		break;
 	default:
 		chan_reject(ch, "not a message of auth");
@@ -247,6 +262,7 @@ login_set_auth(struct worker *w, int fd)
 	if (desk->auth != NULL)
 		login_auth_gone(desk->auth, CHAN_EOF, w);
 	desk->auth = ch;
+	desk->asked_who = false;
 	login_introduce_clients(w);
 	TAILQ_FOREACH(l, &desk->pending, entry) {
 		if (!l->sent)

@@ -31,6 +31,7 @@ struct login_desk {
 	struct chan *auth; /* NULL: not introduced, or it died */
 	TAILQ_HEAD(, login) pending;
 	uint32_t last_serial;
+	bool asked_who; /* once is enough for an honest auth */
 };
 
 void login_init(struct login_desk *);

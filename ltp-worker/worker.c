@@ -205,9 +205,12 @@ worker_conf_commit(struct worker *w)
 static void
 worker_take_shared(struct worker *w, struct msg *m)
 {
+	struct msg_shared shared;
+
 	if (w->shared != NULL)
 		fatalx("a second shared table");
-	if ((w->shared = shared_map(m->fds[0])) == NULL)
+	memcpy(&shared, m->data, sizeof(shared));
+	if ((w->shared = shared_map(m->fds[0], &shared)) == NULL)
 		fatal("shared table");
 }
 

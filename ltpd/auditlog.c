@@ -30,6 +30,9 @@
 
 #define KEY_FILE_MAX 256
 
+/* So often in a second it may find out that it can, or cannot, write. */
+#define AUDITLOG_CHANGES_MAX 8
+
 struct auditlog {
 	int fd; /* of the file in use, -1: none yet */
 	int next_fd; /* passed to ltp-audit, which has not said yet */
@@ -37,6 +40,10 @@ struct auditlog {
 	uint32_t files_sent; /* since ltp-audit was started */
 	struct msg_audit_state state;
 	bool known; /* state is that of a running ltp-audit */
+	uint64_t first; /* index of its first line */
+	uint64_t lines; /* that it has written */
+	unsigned changes; /* of state.writable, up to changes_end */
+	struct monotime changes_end;
 	bool reopen; /* as soon as there is an ltp-audit */
 	void (*done)(const char *error, void *arg);
 	void *arg;
@@ -370,25 +377,67 @@ auditlog_allow(struct parent *p, struct child *worker)
 		pool_kill(worker, "cannot be told of the audit log");
 }
 
+/* An index never goes back, and a line that was written has one. */
+static bool
+state_possible(const struct auditlog *a, const struct msg_audit_state *now)
+{
+	if (now->writable > 1 || now->refused > 1 || now->files == 0 ||
+	    now->files > a->files_sent)
+		return false;
+	if (!a->known)
+		return now->lines <= now->next;
+	return now->files >= a->state.files && now->next >= a->state.next &&
+	       a->lines + now->lines <= now->next - a->first;
+}
+
+/* Each change is told to all workers, who could be kept busy with that. */
+static bool
+state_may_change(struct auditlog *a)
+{
+	struct monotime now = monotime_now();
+
+	if (monotime_reached(now, a->changes_end)) {
+		a->changes = 0;
+		a->changes_end = monotime_add_ms(now, 1000);
+	}
+	return ++a->changes <= AUDITLOG_CHANGES_MAX;
+}
+
+static void
+auditlog_allow_all(struct parent *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->pool->nworkers; i++) {
+		if (p->pool->child[i].state == CHILD_READY)
+			auditlog_allow(p, &p->pool->child[i]);
+	}
+}
+
 bool
 auditlog_state(struct parent *p, const struct msg *m)
 {
 	struct auditlog *a = p->auditlog;
-	struct msg_audit_state was = a->state;
-	size_t i;
+	struct msg_audit_state now;
+	bool changed;
 
-	memcpy(&a->state, m->data, sizeof(a->state));
-	if (a->state.writable > 1 || a->state.files > a->files_sent)
+	memcpy(&now, m->data, sizeof(now));
+	if (!state_possible(a, &now))
 		return false;
-	p->counters.n[COUNT_AUDIT_LINES] += a->state.lines;
-	p->counters.n[COUNT_AUDIT_ERRORS] += a->state.errors;
-	for (i = 0; a->known && a->state.writable != was.writable &&
-		    i < p->pool->nworkers;
-	     i++) {
-		if (p->pool->child[i].state == CHILD_READY)
-			auditlog_allow(p, &p->pool->child[i]);
+	changed = a->known && now.writable != a->state.writable;
+	if (changed && !state_may_change(a))
+		return false;
+	if (!a->known) {
+		a->first = now.next - now.lines;
+		a->lines = 0;
 	}
+	a->lines += now.lines;
 	a->known = true;
+	a->state = now;
+	p->counters.n[COUNT_AUDIT_LINES] += now.lines;
+	p->counters.n[COUNT_AUDIT_ERRORS] += now.errors;
+	if (changed)
+		auditlog_allow_all(p);
 	if (a->next_fd != -1 && a->state.files == a->files_sent)
 		auditlog_settle(a);
 	return true;

@@ -245,23 +245,42 @@ callers_find(struct callers *cs, uint32_t request)
 	return NULL;
 }
 
-/* The connection id of the last record of a page, 0 when the page lies. */
-static uint64_t
-caller_last_record(const struct msg_sessions_page *page, const struct msg *m)
+/* A record of a page, or false when it cannot be one of that worker's. */
+static bool
+page_record(struct wire *w, const struct child *worker, uint64_t *last)
 {
-	struct msg_session s = { .conn = 0 };
+	struct msg_session s;
+
+	wire_copy(w, &s, sizeof(s));
+	if (s.conn <= *last || s.conn >= worker->parent->next_conn ||
+	    s.slot != worker->slot || s.client_id_len > LTP_ID_MAX ||
+	    s.session_id_len > LTP_ID_MAX || s.tag_len > LTP_ID_MAX)
+		return false;
+	*last = s.conn;
+	wire_bytes(w, s.client_id_len);
+	wire_bytes(w, s.session_id_len);
+	wire_bytes(w, s.tag_len);
+	return !w->bad;
+}
+
+/*
+ * Is it a page of sessions with connection ids above *last, which gets the
+ * greatest?  They rise, so a list has an end.
+ */
+static bool
+page_check(const struct msg *m, const struct child *worker, uint64_t *last)
+{
+	struct msg_sessions_page page;
 	struct wire w;
 	unsigned i;
 
 	wire_init(&w, m->data, m->len);
-	wire_bytes(&w, sizeof(*page));
-	for (i = 0; i < page->count; i++) {
-		wire_copy(&w, &s, sizeof(s));
-		wire_bytes(&w, s.client_id_len);
-		wire_bytes(&w, s.session_id_len);
-		wire_bytes(&w, s.tag_len);
+	wire_copy(&w, &page, sizeof(page));
+	for (i = 0; i < page.count; i++) {
+		if (!page_record(&w, worker, last))
+			return false;
 	}
-	return wire_done(&w) ? s.conn : 0;
+	return wire_done(&w);
 }
 
 bool
@@ -269,25 +288,19 @@ callers_sessions_page(struct callers *cs, struct child *child, struct msg *m)
 {
 	struct msg_sessions_page page;
 	struct caller *c;
-	uint64_t last;
+	uint64_t last = 0;
 
 	memcpy(&page, m->data, sizeof(page));
 	if (page.request == 0 || page.request > cs->last_request)
 		return false;
-	last = caller_last_record(&page, m);
-	if (page.count > 0 && last == 0)
-		return false;
 	/* The operator may have gone meanwhile; that is no lie. */
 	if ((c = callers_find(cs, page.request)) == NULL)
-		return true;
-	if (c->list != LIST_SESSIONS || c->worker != child->slot)
+		return page_check(m, child, &last);
+	if (c->list != LIST_SESSIONS || c->worker != child->slot ||
+	    !page_check(m, child, &c->after))
 		return false;
-	if (page.count > 0) {
-		if (last <= c->after)
-			return false;
-		c->after = last;
+	if (page.count > 0)
 		chan_send(c->ch, MSG_CTL_SESSIONS, m->data, m->len, NULL, 0);
-	}
 	c->request = 0;
 	if (page.last || page.count == 0) {
 		c->worker++;

@@ -16,6 +16,31 @@
  */
 #define COUNTERS_DELTA_MAX (UINT64_C(1) << 40)
 
+/*
+ * Here a counter stays, whatever workers say: the doubles that readers make
+ * of it are exact no further.
+ */
+#define COUNTERS_MAX (UINT64_C(1) << 53)
+
+/* What the supervisor counts itself; no worker has anything to add. */
+static const enum counter counters_own[] = {
+	COUNT_KEYS_RELOAD_SUCCESS,
+	COUNT_KEYS_RELOAD_FAILURE,
+	COUNT_CONNECTIONS,
+	COUNT_CONNECTIONS_REFUSED,
+	COUNT_ACCEPT_PAUSES,
+	COUNT_RESTARTS_WORKER,
+	COUNT_RESTARTS_AUTH,
+	COUNT_RESTARTS_METRICS,
+	COUNT_RESTARTS_AUDIT,
+	COUNT_CHANNEL_VIOLATIONS,
+	COUNT_LOG_DROPPED,
+	COUNT_RELOADS,
+	COUNT_RELOAD_FAILURES,
+	COUNT_AUDIT_LINES,
+	COUNT_AUDIT_ERRORS,
+};
+
 static bool
 counters_plausible(const struct counters *delta)
 {
@@ -26,15 +51,33 @@ counters_plausible(const struct counters *delta)
 		if (word[i] > COUNTERS_DELTA_MAX)
 			return false;
 	}
+	for (i = 0; i < sizeof(counters_own) / sizeof(counters_own[0]); i++) {
+		if (delta->n[counters_own[i]] != 0)
+			return false;
+	}
 	return true;
+}
+
+static void
+counters_take(struct counters *to, const struct counters *delta)
+{
+	const uint64_t *more = (const uint64_t *)delta;
+	uint64_t *word = (uint64_t *)to, room;
+	size_t i;
+
+	for (i = 0; i < COUNTERS_WORDS; i++) {
+		room = word[i] < COUNTERS_MAX ? COUNTERS_MAX - word[i] : 0;
+		word[i] += more[i] < room ? more[i] : room;
+	}
 }
 
 bool
 counters_report(struct parent *p, struct child *c, const struct msg_count *m)
 {
-	if (!counters_plausible(&m->delta))
+	if (!counters_plausible(&m->delta) ||
+	    m->expired_last_sweep > COUNTERS_DELTA_MAX)
 		return false;
-	counters_add(&p->counters, &m->delta);
+	counters_take(&p->counters, &m->delta);
 	c->expired_last_sweep = m->expired_last_sweep;
 	return true;
 }

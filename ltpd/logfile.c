@@ -175,6 +175,9 @@ logfile_add_pair(json_t *line, const char *key, const char *value, size_t len)
 {
 	char number[32];
 
+	/* Who said it, and when, is not for a child's text to say. */
+	if (json_object_get(line, key) != NULL)
+		return;
 	if (logfile_is_number(key) && len < sizeof(number)) {
 		snprintf(number, sizeof(number), "%.*s", (int)len, value);
 		json_object_set_new(

@@ -37,6 +37,9 @@
 
 _Static_assert(PARENT_ERROR_MAX >= AUDITLOG_ERROR_MAX, "one buffer for both");
 
+/* The others go when the workers have gone, in that time after those. */
+#define PARENT_LEAVE_MS 2000
+
 /* What workers are told: they should be done before they are killed. */
 #define PARENT_WORKER_DRAIN_MS 4500
 
@@ -294,11 +297,17 @@ parent_child_left(struct parent *p)
 static void
 parent_stop_timeout(int fd, short what, void *arg)
 {
+	struct timeval tv = { .tv_sec = PARENT_LEAVE_MS / 1000 };
 	struct parent *p = arg;
 
 	(void)fd;
 	(void)what;
+	if (pool_running(p->pool, ROLE_WORKER) == 0) {
+		pool_kill_rest(p->pool);
+		return;
+	}
 	pool_kill_workers(p->pool);
+	evtimer_add(p->stop_timer, &tv);
 }
 
 void

@@ -169,26 +169,26 @@ static const struct chan_ops pool_chan_ops = {
 static int
 pool_equip(struct child *c)
 {
-	enum msg_type type;
+	struct msg_shared shared;
 	int fd;
 
 	switch (c->role) {
 	case ROLE_WORKER:
-		type = MSG_SHARED;
-		fd = dup(c->parent->shared_fd);
-		break;
+		if ((fd = dup(c->parent->shared_fd)) == -1)
+			return -1;
+		shared_describe(c->parent->shared, &shared);
+		return chan_send_fds(
+		    c->ch, MSG_SHARED, &fd, 1, &shared, sizeof(shared));
 	case ROLE_METRICS:
-		type = MSG_LISTENER;
 		fd = dup(listener_metrics_fd(c->parent->listener));
-		break;
+		if (fd == -1)
+			return -1;
+		return chan_send_fds(c->ch, MSG_LISTENER, &fd, 1, NULL, 0);
 	case ROLE_AUDIT:
 		return auditlog_equip(c->parent->auditlog, c, c->parent->conf);
 	default:
 		return 0;
 	}
-	if (fd == -1)
-		return -1;
-	return chan_send_fds(c->ch, type, &fd, 1, NULL, 0);
 }
 
 static int
@@ -454,6 +454,7 @@ pool_introduce(struct child *worker, struct child *sibling)
 	struct msg_peer to_worker = { .role = sibling->role };
 	struct msg_peer to_sibling = { .role = ROLE_WORKER };
 	const char *name = role_name(sibling->role);
+	bool sent;
 	int sv[2];
 
 	to_sibling.slot = worker->slot;
@@ -462,10 +463,12 @@ pool_introduce(struct child *worker, struct child *sibling)
 		log_warn("%s: no channel to %s", pool_child_name(worker), name);
 		return;
 	}
-	if (chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
-		sizeof(to_worker)) == -1 ||
-	    chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
-		sizeof(to_sibling)) == -1)
+	/* Both are sent, so that both are closed here, come what may. */
+	sent = chan_send_fds(worker->ch, MSG_PEER, &sv[0], 1, &to_worker,
+		   sizeof(to_worker)) == 0;
+	if (chan_send_fds(sibling->ch, MSG_PEER, &sv[1], 1, &to_sibling,
+		sizeof(to_sibling)) == -1 ||
+	    !sent)
 		log_warn(
 		    "%s: not introduced to %s", pool_child_name(worker), name);
 }
@@ -503,8 +506,22 @@ pool_dismiss(struct pool *pool)
 {
 	size_t i;
 
+	for (i = pool->nworkers; i < pool->count; i++) {
+		struct child *c = &pool->child[i];
+
+		pool_close(c);
+		if (c->state == CHILD_READY)
+			c->state = CHILD_DRAINING;
+	}
+}
+
+void
+pool_kill_rest(struct pool *pool)
+{
+	size_t i;
+
 	for (i = pool->nworkers; i < pool->count; i++)
-		pool_close(&pool->child[i]);
+		pool_kill(&pool->child[i], "did not leave in time");
 }
 
 size_t

@@ -82,6 +82,8 @@ void pool_drain(struct pool *, uint32_t timeout_ms);
 void pool_kill_workers(struct pool *);
 /* Stopping: close the channels of the others, which makes them leave. */
 void pool_dismiss(struct pool *);
+/* Stopping: kill the others that are still there. */
+void pool_kill_rest(struct pool *);
 /* How many processes of these roles there are. */
 size_t pool_running(const struct pool *, unsigned roles);
 

@@ -20,6 +20,8 @@ struct fixture {
 	struct event_base *base;
 	struct chan *ch;
 	int peer;
+	uint8_t line[sizeof(struct msg_hdr) + sizeof(struct msg_conf_ack)];
+	unsigned talk; /* the peer does, as long as there are less messages */
 	unsigned messages;
 	unsigned gone;
 	enum chan_end end;
@@ -40,6 +42,8 @@ on_message(struct chan *ch, struct msg *m, void *arg)
 	struct fixture *f = arg;
 
 	f->messages++;
+	if (f->messages < f->talk)
+		send(f->peer, f->line, sizeof(f->line), 0);
 	f->type = m->type;
 	f->len = m->len;
 	f->nfds = m->nfds;
@@ -428,6 +432,23 @@ draining_dispatches_what_a_dead_peer_said(void **state)
 	assert_int_equal(f->end, CHAN_EOF);
 }
 
+/* A dead peer's descendant may still have the channel. */
+static void
+draining_does_not_wait_for_a_peer_that_talks_on(void **state)
+{
+	struct msg_hdr hdr = { .type = MSG_CONF_ACK,
+		.len = sizeof(struct msg_conf_ack) };
+	struct fixture *f = *state;
+
+	memcpy(f->line, &hdr, sizeof(hdr));
+	f->talk = 1000000;
+	peer_send(f, MSG_CONF_ACK, 4, 0, 4, 0);
+	chan_drain(f->ch);
+	assert_true(f->messages > 1000);
+	assert_true(f->messages < 100000);
+	assert_int_equal(f->gone, 0);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
@@ -449,6 +470,7 @@ main(void)
 		TEST(descriptors_are_taken_even_when_sending_fails),
 		TEST(a_paused_channel_reads_nothing),
 		TEST(draining_dispatches_what_a_dead_peer_said),
+		TEST(draining_does_not_wait_for_a_peer_that_talks_on),
 	};
 
 	return cmocka_run_group_tests_name("chan", tests, NULL, NULL);

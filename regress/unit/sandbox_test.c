@@ -304,6 +304,8 @@ static const struct attempt attempts[] = {
 	{ "sendmmsg", ALL, 0, SYS_sendmmsg, { A_DIALLED, A_PAGE, 1 } },
 	{ "setsockopt_of_a_filter", ALL, 0, SYS_setsockopt,
 	    { A_DIALLED, SOL_SOCKET, SO_ATTACH_FILTER, A_PAGE, 16 } },
+	{ "setsockopt_to_linger", ALL, 0, SYS_setsockopt,
+	    { A_DIALLED, SOL_SOCKET, SO_LINGER, A_PAGE, 8 } },
 	{ "setsockopt_of_nodelay", AUTH_AUDIT, 0, SYS_setsockopt,
 	    { A_DIALLED, IPPROTO_TCP, TCP_NODELAY, A_PAGE, 4 } },
 	{ "getsockopt_of_the_peer", ALL, 0, SYS_getsockopt,
@@ -825,7 +827,6 @@ do_exit(struct before *b, const void *arg)
 static int
 do_stream(struct before *b, const void *arg)
 {
-	struct linger now = { 1, 0 };
 	struct iovec iov[2];
 	int one = 1, error = 1;
 	socklen_t len = sizeof(error);
@@ -836,8 +837,6 @@ do_stream(struct before *b, const void *arg)
 	iov[0].iov_len = iov[1].iov_len = 2;
 	if (setsockopt(b->dialled, IPPROTO_TCP, TCP_NODELAY, &one,
 		sizeof(one)) == -1 ||
-	    setsockopt(b->dialled, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) ==
-		-1 ||
 	    getsockopt(b->dialled, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
 	    error != 0 || ioctl(b->stream[0], FIONREAD, &error) == -1)
 		return 1;

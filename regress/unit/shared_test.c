@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "memfd.h"
+#include "msg.h"
 #include "shared.h"
 
 #define PROCESSES 4
@@ -31,6 +32,7 @@ struct board {
 struct fixture {
 	struct shared *shared;
 	struct board *board;
+	struct msg_shared passed;
 	int fd;
 };
 
@@ -45,7 +47,10 @@ setup(void **state)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	f->shared = shared_new(SHARED_SLOTS, &f->fd);
 	*state = f;
-	return f->board == MAP_FAILED || f->shared == NULL ? -1 : 0;
+	if (f->board == MAP_FAILED || f->shared == NULL)
+		return -1;
+	shared_describe(f->shared, &f->passed);
+	return 0;
 }
 
 static int
@@ -75,7 +80,7 @@ in_processes(struct fixture *f,
 			fail_msg("fork");
 		if (pids[i] != 0)
 			continue;
-		if ((s = shared_map(f->fd)) == NULL)
+		if ((s = shared_map(f->fd, &f->passed)) == NULL)
 			_exit(1);
 		fn(s, f->board, i);
 		_exit(0);
@@ -302,17 +307,51 @@ limits_work_on_after_the_key_was_spoilt(void **state)
 	assert_true(f->board->passed <= 5);
 }
 
+/* Or one worker that spoils it would be the end of all to come. */
 static void
-a_spoilt_head_is_not_mapped(void **state)
+a_spoilt_table_is_mapped_all_the_same(void **state)
 {
 	struct fixture *f = *state;
 	struct shared *again;
 
-	again = shared_map(f->fd);
+	spoil(f->fd, 0x55);
+	again = shared_map(f->fd, &f->passed);
 	assert_non_null(again);
 	shared_free(again);
-	spoil(f->fd, 0x55);
-	assert_null(shared_map(f->fd));
+}
+
+static void
+a_table_of_another_layout_is_not_mapped(void **state)
+{
+	struct fixture *f = *state;
+	struct msg_shared other = f->passed;
+
+	other.version++;
+	assert_null(shared_map(f->fd, &other));
+	other = f->passed;
+	other.slots = SHARED_SLOTS + 1;
+	assert_null(shared_map(f->fd, &other));
+}
+
+/* Nobody dies there, so nobody would ever give it back. */
+static void
+what_is_written_into_a_slot_of_nobody_does_not_count(void **state)
+{
+	struct msg_shared few;
+	struct shared *s;
+	int fd;
+
+	(void)state;
+	assert_non_null(s = shared_new(2, &fd));
+	shared_describe(s, &few);
+	assert_int_equal(few.slots, 2);
+	spoil(fd, 0x55);
+	assert_int_not_equal(shared_total(s, SHARED_CONNS), 0);
+	shared_reclaim(s, 0);
+	shared_reclaim(s, 1);
+	assert_int_equal(shared_total(s, SHARED_CONNS), 0);
+	shared_free(s);
+	close(fd);
 }
 
 static void
@@ -325,17 +364,13 @@ another_object_is_not_mapped(void **state)
 	assert_int_equal(fstat(f->fd, &st), 0);
 	fd = memfd_new("small", 4096);
 	assert_true(fd >= 0);
-	assert_null(shared_map(fd));
-	close(fd);
-	fd = memfd_new("blank", (size_t)st.st_size);
-	assert_true(fd >= 0);
-	assert_null(shared_map(fd));
+	assert_null(shared_map(fd, &f->passed));
 	close(fd);
 	assert_int_equal(pipe(ends), 0);
-	assert_null(shared_map(ends[0]));
+	assert_null(shared_map(ends[0], &f->passed));
 	close(ends[0]);
 	close(ends[1]);
-	assert_null(shared_map(-1));
+	assert_null(shared_map(-1, &f->passed));
 }
 
 #ifdef __linux__
@@ -357,7 +392,7 @@ an_object_that_can_shrink_is_not_mapped(void **state)
 	assert_ptr_not_equal(p, MAP_FAILED);
 	assert_ptr_not_equal(copy, MAP_FAILED);
 	memcpy(copy, p, 4096);
-	assert_null(shared_map(fd));
+	assert_null(shared_map(fd, &f->passed));
 	munmap(p, 4096);
 	munmap(copy, 4096);
 	close(fd);
@@ -669,7 +704,9 @@ main(void)
 		TEST(a_dead_slot_gives_back_what_it_held),
 		TEST(spoilt_numbers_refuse_and_do_not_wrap),
 		TEST(limits_work_on_after_the_key_was_spoilt),
-		TEST(a_spoilt_head_is_not_mapped),
+		TEST(a_spoilt_table_is_mapped_all_the_same),
+		TEST(a_table_of_another_layout_is_not_mapped),
+		TEST(what_is_written_into_a_slot_of_nobody_does_not_count),
 		TEST(another_object_is_not_mapped),
 #ifdef __linux__
 		TEST(an_object_that_can_shrink_is_not_mapped),
