@@ -1088,7 +1088,7 @@ main(int argc, char *argv[])
 	if (argc > 2 && strcmp(argv[1], "list") == 0)
 		return list(argv[2], argv[3]);
 	h.role = role_named(argv[0]);
-	if (argc != 3 || h.role == ROLE_NONE || (h.control = attach()) == NULL)
+	if (argc != 4 || h.role == ROLE_NONE || (h.control = attach()) == NULL)
 		return 98;
 	h.slot = (unsigned)atoi(argv[1]) % 64;
 	reform(&h, argv);

@@ -18,7 +18,7 @@ enum thing {
 	THING_NONE = 0,
 	THING_PIPE,
 	THING_PIPE_IN, /* the end to write to */
-	THING_ZERO, /* /dev/zero */
+	THING_RANDOM, /* /dev/zero */
 	THING_NULL,
 	THING_DIRECTORY,
 	THING_PATH, /* O_PATH */

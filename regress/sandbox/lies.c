@@ -26,7 +26,7 @@ const char *const thing_names[THING__MAX] = {
 	[THING_NONE] = "nothing",
 	[THING_PIPE] = "pipe",
 	[THING_PIPE_IN] = "pipe_in",
-	[THING_ZERO] = "dev_zero",
+	[THING_RANDOM] = "dev_urandom",
 	[THING_NULL] = "dev_null",
 	[THING_DIRECTORY] = "directory",
 	[THING_PATH] = "o_path",
@@ -58,12 +58,9 @@ thing_listener(struct sockaddr_in *sin, socklen_t *len)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+	/* The supervisor's Landlock allows no bind(2); this finds a port. */
 	*len = sizeof(*sin);
-	memset(sin, 0, sizeof(*sin));
-	sin->sin_family = AF_INET;
-	sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd == -1 || bind(fd, (struct sockaddr *)sin, *len) == -1 ||
-	    listen(fd, 1) == -1 ||
+	if (fd == -1 || listen(fd, 1) == -1 ||
 	    getsockname(fd, (struct sockaddr *)sin, len) == -1)
 		return -1;
 	return fd;
@@ -93,12 +90,12 @@ thing_open(enum thing thing, int channel)
 	case THING_PIPE:
 	case THING_PIPE_IN:
 		return thing_pipe(thing == THING_PIPE_IN);
-	case THING_ZERO:
-		return open("/dev/zero", O_RDWR);
+	case THING_RANDOM:
+		return open("/dev/urandom", O_RDONLY);
 	case THING_NULL:
 		return open("/dev/null", O_RDWR);
 	case THING_DIRECTORY:
-		return open("/", O_RDONLY | O_DIRECTORY);
+		return open("/proc", O_RDONLY | O_DIRECTORY);
 	case THING_PATH:
 		return open("/", O_PATH);
 	case THING_LISTENER:
@@ -404,6 +401,9 @@ lies_life(struct lies *l)
 	    ->early = true;
 	lie(l, "acknowledges what was not sent",
 	    shot_patched(MSG_CONF_ACK, 4, 0, 4, 9), "acknowledges before all")
+	    ->early = true;
+	lie(l, "answers what nobody asked", shot_true(MSG_PONG, 0, 0),
+	    "a pong before all")
 	    ->early = true;
 }
 
