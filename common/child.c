@@ -236,6 +236,12 @@ child_enter(enum role role, struct chan *parent)
 }
 
 void
+child_accuse(struct chan *parent, const struct msg_peer *peer)
+{
+	chan_send(parent, MSG_PEER_LIED, peer, sizeof(*peer), NULL, 0);
+}
+
+void
 child_pong(struct chan *parent)
 {
 	chan_send(parent, MSG_PONG, NULL, 0, NULL, 0);

@@ -46,6 +46,12 @@ unsigned child_start(enum role, int argc, char *argv[]);
  */
 void child_enter(enum role, struct chan *parent);
 
+/*
+ * A sibling has broken a rule of the channel to it: tell the supervisor.  peer
+ * is what introduced it.
+ */
+void child_accuse(struct chan *parent, const struct msg_peer *peer);
+
 /* MSG_PING */
 void child_pong(struct chan *parent);
 

@@ -39,6 +39,8 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    4 },
 	[MSG_PEER] = { "peer", ROLE_PARENT,
 	    ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT, EXACT(msg_peer), 1, 1 },
+	[MSG_PEER_LIED] = { "peer_lied", ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT,
+	    ROLE_PARENT, EXACT(msg_peer), 0, 0 },
 	[MSG_LOG] = { "log", ROLE_CHILD, ROLE_PARENT, ATLEAST(msg_log, 1024), 0,
 	    0 },
 	[MSG_LOG_LEVEL] = { "log_level", ROLE_PARENT, ROLE_CHILD,
@@ -135,7 +137,7 @@ _Static_assert(sizeof(struct msg_conf_end) == 16, "msg_conf_end");
 _Static_assert(sizeof(struct msg_conf_ack) == 4, "msg_conf_ack");
 _Static_assert(sizeof(struct msg_shared) == 24, "msg_shared");
 _Static_assert(sizeof(struct msg_ready) == 16, "msg_ready");
-_Static_assert(sizeof(struct msg_peer) == 8, "msg_peer");
+_Static_assert(sizeof(struct msg_peer) == 12, "msg_peer");
 _Static_assert(sizeof(struct msg_log) == 8, "msg_log");
 _Static_assert(sizeof(struct msg_log_level) == 4, "msg_log_level");
 _Static_assert(sizeof(struct msg_trapped) == 4, "msg_trapped");

@@ -48,6 +48,7 @@ enum msg_type {
 	MSG_LISTENER,
 	MSG_READY,
 	MSG_PEER,
+	MSG_PEER_LIED,
 	MSG_LOG,
 	MSG_LOG_LEVEL,
 	MSG_PING,
@@ -240,10 +241,14 @@ struct msg_ready {
 	uint16_t landlock_scope;
 };
 
-/* MSG_PEER: a descriptor, the channel to a sibling. */
+/*
+ * MSG_PEER: a descriptor, the channel to a sibling.  MSG_PEER_LIED: the
+ * sibling has broken a rule of that channel, which is closed.
+ */
 struct msg_peer {
 	uint32_t role; /* of the sibling */
 	uint32_t slot;
+	uint32_t pid; /* its successor is somebody else */
 };
 
 /* MSG_LOG: one line.  Then text. */

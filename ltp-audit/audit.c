@@ -39,6 +39,7 @@ struct peer {
 	TAILQ_ENTRY(peer) entry;
 	struct audit *audit;
 	struct chan *ch;
+	struct msg_peer who;
 };
 
 struct audit {
@@ -211,8 +212,10 @@ audit_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 {
 	struct peer *peer = arg;
 
-	if (end == CHAN_VIOLATION)
+	if (end == CHAN_VIOLATION) {
 		log_warnx("worker: %s", chan_violation(ch));
+		child_accuse(peer->audit->parent, &peer->who);
+	}
 	TAILQ_REMOVE(&peer->audit->workers, peer, entry);
 	chan_free(ch);
 	free(peer);
@@ -231,6 +234,7 @@ audit_take_peer(struct audit *a, struct msg *m)
 	if ((peer = calloc(1, sizeof(*peer))) == NULL)
 		fatal("worker");
 	peer->audit = a;
+	memcpy(&peer->who, m->data, sizeof(peer->who));
 	peer->ch = chan_new(a->base, m->fds[0], ROLE_AUDIT, ROLE_WORKER,
 	    &audit_worker_ops, peer);
 	if (peer->ch == NULL)

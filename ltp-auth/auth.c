@@ -26,6 +26,7 @@ struct peer {
 	TAILQ_ENTRY(peer) entry;
 	struct auth *auth;
 	struct chan *ch;
+	struct msg_peer who;
 	uint32_t *held; /* its connections, by the number of their key */
 };
 
@@ -355,8 +356,10 @@ auth_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 {
 	struct peer *peer = arg;
 
-	if (end == CHAN_VIOLATION)
+	if (end == CHAN_VIOLATION) {
 		log_warnx("worker: %s", chan_violation(ch));
+		child_accuse(peer->auth->parent, &peer->who);
+	}
 	TAILQ_REMOVE(&peer->auth->workers, peer, entry);
 	chan_free(ch);
 	peer_release_all(peer);
@@ -380,6 +383,7 @@ auth_take_peer(struct auth *a, struct msg *m)
 	if ((peer = calloc(1, sizeof(*peer))) == NULL)
 		fatal("worker");
 	peer->auth = a;
+	memcpy(&peer->who, m->data, sizeof(peer->who));
 	peer_renumber(peer, NULL, a->keys);
 	peer->ch = chan_new(
 	    a->base, m->fds[0], ROLE_AUTH, ROLE_WORKER, &auth_worker_ops, peer);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "chan.h"
+#include "child.h"
 #include "client.h"
 #include "log.h"
 #include "session.h"
@@ -144,10 +145,12 @@ journal_audit_gone(struct chan *ch, enum chan_end end, void *arg)
 	struct journal *j = &w->journal;
 
 	worker_wake(w);
-	if (end == CHAN_VIOLATION)
+	if (end == CHAN_VIOLATION) {
 		log_warnx("audit: %s", chan_violation(ch));
-	else if (!w->draining)
+		child_accuse(w->parent, &j->audit_is);
+	} else if (!w->draining) {
 		log_warnx("audit: has gone");
+	}
 	chan_free(ch);
 	j->audit = NULL;
 	j->away_until = monotime_add_ms(w->now, JOURNAL_AWAY_MS);
@@ -186,7 +189,7 @@ journal_init(struct worker *w)
 }
 
 void
-journal_set_audit(struct worker *w, int fd)
+journal_set_audit(struct worker *w, int fd, const struct msg_peer *who)
 {
 	struct journal *j = &w->journal;
 	struct chan *ch;
@@ -200,6 +203,7 @@ journal_set_audit(struct worker *w, int fd)
 		journal_audit_gone(j->audit, CHAN_EOF, w);
 	evtimer_del(j->away);
 	j->audit = ch;
+	j->audit_is = *who;
 	j->allowed = true;
 	journal_send(j);
 	journal_wake_clients(w);

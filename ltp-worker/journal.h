@@ -30,6 +30,7 @@ struct worker;
 
 struct journal {
 	struct chan *audit; /* NULL: not introduced, or it died */
+	struct msg_peer audit_is; /* who that channel leads to */
 	bool allowed; /* the log can be written */
 	struct monotime away_until; /* without audit: refuse from then on */
 	struct event *flush;
@@ -51,7 +52,7 @@ enum journal_state {
 /* 0 or -1. */
 int journal_init(struct worker *);
 /* A channel to ltp-audit; takes fd. */
-void journal_set_audit(struct worker *, int fd);
+void journal_set_audit(struct worker *, int fd, const struct msg_peer *);
 /* MSG_AUDIT_ALLOW */
 void journal_allow(struct worker *, const struct msg *);
 enum journal_state journal_state(const struct worker *);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "chan.h"
+#include "child.h"
 #include "client.h"
 #include "log.h"
 #include "upgrade.h"
@@ -226,10 +227,12 @@ login_auth_gone(struct chan *ch, enum chan_end end, void *arg)
 	struct login *l;
 
 	worker_wake(w);
-	if (end == CHAN_VIOLATION)
+	if (end == CHAN_VIOLATION) {
 		log_warnx("auth: %s", chan_violation(ch));
-	else
+		child_accuse(w->parent, &w->logins.auth_is);
+	} else {
 		log_warnx("auth: has gone");
+	}
 	chan_free(ch);
 	w->logins.auth = NULL;
 	while ((l = login_first(&w->logins, true)) != NULL)
@@ -249,7 +252,7 @@ login_left(struct worker *w, const char *id, size_t len)
 }
 
 void
-login_set_auth(struct worker *w, int fd)
+login_set_auth(struct worker *w, int fd, const struct msg_peer *who)
 {
 	struct login_desk *desk = &w->logins;
 	struct login *l;
@@ -262,6 +265,7 @@ login_set_auth(struct worker *w, int fd)
 	if (desk->auth != NULL)
 		login_auth_gone(desk->auth, CHAN_EOF, w);
 	desk->auth = ch;
+	desk->auth_is = *who;
 	desk->asked_who = false;
 	login_introduce_clients(w);
 	TAILQ_FOREACH(l, &desk->pending, entry) {

@@ -29,6 +29,7 @@ struct login;
 
 struct login_desk {
 	struct chan *auth; /* NULL: not introduced, or it died */
+	struct msg_peer auth_is; /* who that channel leads to */
 	TAILQ_HEAD(, login) pending;
 	uint32_t last_serial;
 	bool asked_who; /* once is enough for an honest auth */
@@ -36,7 +37,7 @@ struct login_desk {
 
 void login_init(struct login_desk *);
 /* A channel to ltp-auth; takes fd. */
-void login_set_auth(struct worker *, int fd);
+void login_set_auth(struct worker *, int fd, const struct msg_peer *);
 /*
  * Ask for a client.  The answer comes as client_signed_in(), never from
  * inside this call.  NULL when there is no memory.

@@ -221,9 +221,9 @@ worker_take_peer(struct worker *w, struct msg *m)
 
 	memcpy(&peer, m->data, sizeof(peer));
 	if (peer.role == ROLE_AUTH)
-		login_set_auth(w, m->fds[0]);
+		login_set_auth(w, m->fds[0], &peer);
 	else if (peer.role == ROLE_AUDIT)
-		journal_set_audit(w, m->fds[0]);
+		journal_set_audit(w, m->fds[0], &peer);
 	else
 		fatalx("introduced to %u", peer.role);
 	m->fds[0] = -1;

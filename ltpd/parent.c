@@ -120,6 +120,30 @@ parent_child_pong(struct chan *ch, struct child *c)
 		chan_reject(ch, "answers what nobody asked");
 }
 
+/*
+ * A sibling has lied, says c.  Auth and audit are believed.  Of a worker, which
+ * reads strangers, the first word is; the second one is its last, lest it keep
+ * the node from signing anybody in.
+ */
+static void
+parent_child_accuses(struct chan *ch, struct child *c, struct msg *m)
+{
+	struct msg_peer peer;
+	struct child *liar;
+	bool worker = c->role == ROLE_WORKER;
+
+	memcpy(&peer, m->data, sizeof(peer));
+	liar = pool_find(c->parent->pool, peer.role, peer.slot);
+	if (liar == NULL || worker == (liar->role == ROLE_WORKER) ||
+	    liar->role == ROLE_METRICS || (worker && c->accused)) {
+		chan_reject(ch, "accuses whom it should not");
+		return;
+	}
+	c->accused = true;
+	if (liar->pid != 0 && (uint32_t)liar->pid == peer.pid)
+		pool_kill(liar, "broke a rule of its channel to a sibling");
+}
+
 static void
 parent_child_count(struct chan *ch, struct child *c, struct msg *m)
 {
@@ -172,6 +196,9 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_LOG:
 		parent_child_log(c, m);
+		break;
+	case MSG_PEER_LIED:
+		parent_child_accuses(ch, c, m);
 		break;
 	case MSG_PONG:
 		parent_child_pong(ch, c);

@@ -203,7 +203,7 @@ pool_spawn(struct child *c)
 	}
 	c->state = CHILD_STARTING;
 	c->unanswered = 0;
-	c->trapped = false;
+	c->accused = c->trapped = false;
 	c->ch = chan_new(
 	    c->parent->base, fd, ROLE_PARENT, c->role, &pool_chan_ops, c);
 	if (c->ch == NULL) {
@@ -448,16 +448,34 @@ pool_choose(const struct pool *pool)
 	return c != NULL ? c : pool_least_loaded(pool, true);
 }
 
+struct child *
+pool_find(const struct pool *pool, enum role role, unsigned slot)
+{
+	size_t i;
+
+	for (i = 0; i < pool->count; i++) {
+		if (pool->child[i].role == role && pool->child[i].slot == slot)
+			return &pool->child[i];
+	}
+	return NULL;
+}
+
 void
 pool_introduce(struct child *worker, struct child *sibling)
 {
-	struct msg_peer to_worker = { .role = sibling->role };
-	struct msg_peer to_sibling = { .role = ROLE_WORKER };
+	struct msg_peer to_worker = {
+		.role = sibling->role,
+		.pid = (uint32_t)sibling->pid,
+	};
+	struct msg_peer to_sibling = {
+		.role = ROLE_WORKER,
+		.slot = worker->slot,
+		.pid = (uint32_t)worker->pid,
+	};
 	const char *name = role_name(sibling->role);
 	bool sent;
 	int sv[2];
 
-	to_sibling.slot = worker->slot;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		0, sv) == -1) {
 		log_warn("%s: no channel to %s", pool_child_name(worker), name);

@@ -29,6 +29,7 @@ struct child {
 	uint32_t generation; /* of the configuration it was sent last */
 	bool acked; /* it has that one */
 	unsigned unanswered; /* seconds since it was asked, 0: it was not */
+	bool accused; /* it has called a sibling a liar */
 	bool trapped; /* it made a forbidden call: */
 	int32_t call;
 	struct msg_ready hello;
@@ -73,6 +74,8 @@ size_t pool_workers_ready(const struct pool *);
  * answer only when there is no other.  NULL: none.
  */
 struct child *pool_choose(const struct pool *);
+/* The child of this role and slot; NULL when there is none. */
+struct child *pool_find(const struct pool *, enum role, unsigned slot);
 /* Both are ready: give each an end of a new channel. */
 void pool_introduce(struct child *worker, struct child *sibling);
 

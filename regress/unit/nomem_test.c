@@ -34,6 +34,9 @@
 #define TURNS        8 /* of the event loop, enough for an answer of auth */
 #define MOST_ALLOCS  2000 /* no conversation has so many */
 
+/* Nobody is accused of anything. */
+static const struct msg_peer sibling;
+
 struct stage {
 	struct worker w;
 	struct shared *shared; /* outlives the worker */
@@ -468,8 +471,8 @@ stage_open(struct stage *st, const struct story *story)
 	w->settings = stage_settings(story);
 	w->shared = st->shared;
 	worker_wake(w);
-	login_set_auth(w, stage_pair(SOCK_SEQPACKET, &st->auth));
-	journal_set_audit(w, stage_pair(SOCK_SEQPACKET, &st->audit));
+	login_set_auth(w, stage_pair(SOCK_SEQPACKET, &st->auth), &sibling);
+	journal_set_audit(w, stage_pair(SOCK_SEQPACKET, &st->audit), &sibling);
 	assert_non_null(w->logins.auth);
 	assert_non_null(w->journal.audit);
 	st->granted = st->left = 0;
@@ -770,11 +773,11 @@ a_worker_that_cannot_be_introduced_ends(void **state)
 	st.shared = *state;
 	stage_open(&st, &story_client);
 	nomem_arm(1, false);
-	expect_assert_failure(
-	    login_set_auth(&st.w, stage_pair(SOCK_SEQPACKET, &fds[0])));
+	expect_assert_failure(login_set_auth(
+	    &st.w, stage_pair(SOCK_SEQPACKET, &fds[0]), &sibling));
 	nomem_arm(1, false);
-	expect_assert_failure(
-	    journal_set_audit(&st.w, stage_pair(SOCK_SEQPACKET, &fds[1])));
+	expect_assert_failure(journal_set_audit(
+	    &st.w, stage_pair(SOCK_SEQPACKET, &fds[1]), &sibling));
 	nomem_disarm();
 	close(fds[0]);
 	close(fds[1]);
