@@ -121,27 +121,30 @@ parent_child_pong(struct chan *ch, struct child *c)
 }
 
 /*
- * A sibling has lied, says c.  Auth and audit are believed.  Of a worker, which
- * reads strangers, the first word is; the second one is its last, lest it keep
- * the node from signing anybody in.
+ * A sibling has lied, says c, and is believed: the worst that a false word can
+ * do is to have honest children replaced, no faster than the pool allows.
  */
 static void
 parent_child_accuses(struct chan *ch, struct child *c, struct msg *m)
 {
+	char accuser[POOL_NAME_MAX];
 	struct msg_peer peer;
 	struct child *liar;
-	bool worker = c->role == ROLE_WORKER;
 
 	memcpy(&peer, m->data, sizeof(peer));
 	liar = pool_find(c->parent->pool, peer.role, peer.slot);
-	if (liar == NULL || worker == (liar->role == ROLE_WORKER) ||
-	    liar->role == ROLE_METRICS || (worker && c->accused)) {
-		chan_reject(ch, "accuses whom it should not");
+	if (liar == NULL || liar->role == ROLE_METRICS ||
+	    (c->role == ROLE_WORKER) == (liar->role == ROLE_WORKER)) {
+		chan_reject(ch, "accuses whom it does not know");
 		return;
 	}
-	c->accused = true;
-	if (liar->pid != 0 && (uint32_t)liar->pid == peer.pid)
-		pool_kill(liar, "broke a rule of its channel to a sibling");
+	/* It may have been replaced meanwhile. */
+	if (liar->pid == 0 || (uint32_t)liar->pid != peer.pid)
+		return;
+	strlcpy(accuser, pool_child_name(c), sizeof(accuser));
+	log_warnx(
+	    "%s: says that %s broke a rule", accuser, pool_child_name(liar));
+	pool_kill(liar, "broke a rule of its channel to a sibling");
 }
 
 static void

@@ -128,7 +128,7 @@ pool_free(struct pool *pool)
 const char *
 pool_child_name(const struct child *c)
 {
-	static char name[32];
+	static char name[POOL_NAME_MAX];
 
 	if (c->role == ROLE_WORKER)
 		snprintf(name, sizeof(name), "worker[%u]", c->slot);
@@ -203,7 +203,7 @@ pool_spawn(struct child *c)
 	}
 	c->state = CHILD_STARTING;
 	c->unanswered = 0;
-	c->accused = c->trapped = false;
+	c->trapped = false;
 	c->ch = chan_new(
 	    c->parent->base, fd, ROLE_PARENT, c->role, &pool_chan_ops, c);
 	if (c->ch == NULL) {

@@ -29,7 +29,6 @@ struct child {
 	uint32_t generation; /* of the configuration it was sent last */
 	bool acked; /* it has that one */
 	unsigned unanswered; /* seconds since it was asked, 0: it was not */
-	bool accused; /* it has called a sibling a liar */
 	bool trapped; /* it made a forbidden call: */
 	int32_t call;
 	struct msg_ready hello;
@@ -58,6 +57,8 @@ struct pool *pool_new(struct parent *);
 void pool_free(struct pool *);
 /* Start them all; -1 when one cannot even be forked. */
 int pool_start(struct pool *);
+#define POOL_NAME_MAX 32
+
 /* "worker[1]", for log lines; valid until the next call. */
 const char *pool_child_name(const struct child *);
 
