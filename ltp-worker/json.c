@@ -492,6 +492,7 @@ scan_number(struct json *j, struct str *out)
 	return true;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): scan_value() bounds the depth */
 static bool
 scan_array(struct json *j, const struct place *place)
 {
@@ -594,6 +595,7 @@ scan_value(struct json *j, enum json_type type, const struct place *place,
 	}
 	return false;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 enum json_type
 json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)
@@ -661,7 +663,8 @@ decimal_value(const char *p, const char *end)
 			continue;
 		}
 		if (n == DIGITS_MAX) {
-			text[n - 1] |= *p != '0';
+			if (*p != '0')
+				text[n - 1] |= 1;
 			exponent += !fraction;
 			continue;
 		}

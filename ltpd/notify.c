@@ -96,7 +96,7 @@ notify_count(void)
 		errno = E2BIG;
 		return -1;
 	}
-	return n;
+	return (int)n;
 }
 
 int

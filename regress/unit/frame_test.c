@@ -15,7 +15,7 @@
 
 #include "frame.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(a[0]))
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* A parsed message with the text that its strings lie in. */
 struct message {
