@@ -34,6 +34,9 @@
 
 _Static_assert(PARENT_ERROR_MAX >= AUDITLOG_ERROR_MAX, "one buffer for both");
 
+/* How long the others have, when workers took all of that. */
+#define PARENT_DISMISS_MS 1000
+
 /* What workers are told: they should be done before they are killed. */
 #define PARENT_WORKER_DRAIN_MS 4500
 
@@ -264,11 +267,16 @@ parent_child_left(struct parent *p)
 static void
 parent_stop_timeout(int fd, short what, void *arg)
 {
+	struct timeval tv = { .tv_sec = PARENT_DISMISS_MS / 1000 };
 	struct parent *p = arg;
 
 	(void)fd;
 	(void)what;
-	pool_kill_workers(p->pool);
+	if (pool_running(p->pool, ROLE_WORKER) == 0)
+		pool_kill_dismissed(p->pool);
+	else
+		pool_kill_workers(p->pool);
+	evtimer_add(p->stop_timer, &tv);
 }
 
 void

@@ -485,8 +485,28 @@ pool_dismiss(struct pool *pool)
 {
 	size_t i;
 
-	for (i = pool->nworkers; i < pool->count; i++)
+	for (i = pool->nworkers; i < pool->count; i++) {
 		pool_close(&pool->child[i]);
+		/* Nothing can be sent to it any more. */
+		if (pool->child[i].state != CHILD_DOWN)
+			pool->child[i].state = CHILD_DYING;
+	}
+}
+
+void
+pool_kill_dismissed(struct pool *pool)
+{
+	const struct child *c;
+	size_t i;
+
+	for (i = pool->nworkers; i < pool->count; i++) {
+		c = &pool->child[i];
+		if (c->pid == 0)
+			continue;
+		log_warnx("%s: killed: did not leave in time pid=%ld",
+		    pool_child_name(c), (long)c->pid);
+		kill(c->pid, SIGKILL);
+	}
 }
 
 size_t

@@ -76,6 +76,8 @@ void pool_drain(struct pool *, uint32_t timeout_ms);
 void pool_kill_workers(struct pool *);
 /* Stopping: close the channels of the others, which makes them leave. */
 void pool_dismiss(struct pool *);
+/* Stopping: kill those of them that did not leave. */
+void pool_kill_dismissed(struct pool *);
 /* How many processes of these roles there are. */
 size_t pool_running(const struct pool *, unsigned roles);
 

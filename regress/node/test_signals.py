@@ -134,6 +134,14 @@ def test_a_stopped_worker_does_not_hold_the_node_up(lab):
         node.expect_exit(0, DRAIN + LATE)
 
 
+def test_nothing_is_sent_to_a_child_that_was_dismissed(lab):
+    """It cannot go, and a second passes: that of the counters."""
+    with started(lab) as node:
+        os.kill(ops.process(node, "metrics")["pid"], signal.SIGSTOP)
+        node.proc.send_signal(signal.SIGTERM)
+        node.expect_exit(0, DRAIN + LATE)
+
+
 def test_a_second_signal_changes_nothing(lab):
     with started(lab) as node:
         wire = enter(node)
