@@ -4,8 +4,10 @@
  * cannot be told there.  A report goes to stderr, which a node under test
  * has as its log, and ends the process.
  */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the sanitizers chose them */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 const char *
 __asan_default_options(void)

@@ -2,11 +2,7 @@
  * frame.c: section 2 of the LTP node protocol, messages in both dialects as
  * they are read and replies as they are written, to the byte.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,11 +3,7 @@
  * told; numbers from text.  Texts are scanned in blocks of exactly their
  * size, so that a sanitizer sees a byte that is read beyond them.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>

@@ -3,11 +3,7 @@
  * hexadecimal, and against its own promise over many bit patterns: it reads
  * back, and nothing shorter does.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
