@@ -193,11 +193,12 @@ chan_enqueue(struct chan *ch, struct iovec *iov, size_t niov, const int *fds,
 }
 
 static int
-chan_transmit(struct chan *ch, enum msg_type type, struct iovec iov[3],
-    const int *fds, size_t nfds)
+chan_transmit(struct chan *ch, enum msg_type type,
+    const struct iovec payload[2], const int *fds, size_t nfds)
 {
 	struct msg_hdr hdr;
-	size_t len = iov[1].iov_len + iov[2].iov_len;
+	struct iovec iov[3] = { { &hdr, sizeof(hdr) }, payload[0], payload[1] };
+	size_t len = payload[0].iov_len + payload[1].iov_len;
 	int error;
 
 	if (len > MSG_MAX_PAYLOAD || nfds > MSG_MAX_FDS) {
@@ -208,8 +209,6 @@ chan_transmit(struct chan *ch, enum msg_type type, struct iovec iov[3],
 	hdr.type = type;
 	hdr.nfds = nfds;
 	hdr.len = len;
-	iov[0].iov_base = &hdr;
-	iov[0].iov_len = sizeof(hdr);
 	if (TAILQ_EMPTY(&ch->queue)) {
 		if (chan_sendmsg(ch, iov, 3, fds, nfds) != -1) {
 			chan_close_fds(fds, nfds);
@@ -247,22 +246,19 @@ int
 chan_send(struct chan *ch, enum msg_type type, const void *head, size_t headlen,
     const void *tail, size_t taillen)
 {
-	struct iovec iov[3];
+	struct iovec payload[2] = { chan_part(head, headlen),
+		chan_part(tail, taillen) };
 
-	iov[1] = chan_part(head, headlen);
-	iov[2] = chan_part(tail, taillen);
-	return chan_transmit(ch, type, iov, NULL, 0);
+	return chan_transmit(ch, type, payload, NULL, 0);
 }
 
 int
 chan_send_fds(struct chan *ch, enum msg_type type, const int *fds, size_t nfds,
     const void *payload, size_t len)
 {
-	struct iovec iov[3];
+	struct iovec parts[2] = { chan_part(payload, len), chan_part(NULL, 0) };
 
-	iov[1] = chan_part(payload, len);
-	iov[2] = chan_part(NULL, 0);
-	return chan_transmit(ch, type, iov, fds, nfds);
+	return chan_transmit(ch, type, parts, fds, nfds);
 }
 
 /* Nothing is read or sent any more; the owner frees the channel. */
@@ -437,6 +433,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		m.type = hdr.type;
 		m.data = buf + sizeof(hdr);
 		m.len = hdr.len;
+		/* cppcheck-suppress autoVariables; it is taken back below */
 		ch->freed = &freed;
 		ch->ops->message(ch, &m, ch->arg);
 		if (!freed)

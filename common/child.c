@@ -183,7 +183,7 @@ child_start(enum role role, int argc, char *argv[])
 	slot = strtonum(argv[1], 0, UINT16_MAX, &error);
 	if (error != NULL)
 		fatalx("slot is %s: %s", error, argv[1]);
-	parent = strtonum(argv[2], 1, INT_MAX, &error);
+	parent = (int)strtonum(argv[2], 1, INT_MAX, &error);
 	if (error != NULL)
 		fatalx("parent is %s: %s", error, argv[2]);
 	if (sandbox_demand(argv[3]) == -1)

@@ -408,6 +408,7 @@ audit_parent_gone(struct chan *ch, enum chan_end end, void *arg)
 
 	while ((peer = TAILQ_FIRST(&a->workers)) != NULL) {
 		/* Ends when the worker has gone, or has no more to say. */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		chan_drain(peer->ch);
 		if (peer == TAILQ_FIRST(&a->workers))
 			audit_worker_gone(peer->ch, CHAN_EOF, peer);

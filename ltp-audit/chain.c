@@ -79,22 +79,30 @@ put_hex(char *out, const uint8_t *p, size_t len)
 	return out;
 }
 
+static int
+unhex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
 bool
 chain_unhex(uint8_t *out, size_t size, const char *text, size_t len)
 {
 	size_t i;
-	int digit;
+	int high, low;
 
 	if (len != 2 * size)
 		return false;
-	for (i = 0; i < len; i++) {
-		if (text[i] >= '0' && text[i] <= '9')
-			digit = text[i] - '0';
-		else if (text[i] >= 'a' && text[i] <= 'f')
-			digit = text[i] - 'a' + 10;
-		else
+	for (i = 0; i < size; i++) {
+		high = unhex_digit(text[2 * i]);
+		low = unhex_digit(text[2 * i + 1]);
+		if (high == -1 || low == -1)
 			return false;
-		out[i / 2] = i % 2 == 0 ? digit << 4 : out[i / 2] | digit;
+		out[i] = (uint8_t)(high << 4 | low);
 	}
 	return true;
 }

@@ -271,7 +271,7 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 	size_t left = c->out_len - c->out_done;
 	uint8_t *grown;
 
-	if (c->out_done > 0) {
+	if (c->out != NULL && c->out_done > 0) {
 		memmove(c->out, c->out + c->out_done, left);
 		c->out_len = left;
 		c->out_done = 0;
@@ -517,6 +517,21 @@ client_failed(struct client *c, const struct ws_frame *f)
 	client_close(c, f->code, f->reason);
 }
 
+/* Input that came too early waits in memory, and no more is read. */
+static void
+client_keep_input(struct client *c, const uint8_t *data, size_t len)
+{
+	event_del(&c->readable);
+	if (len == 0)
+		return;
+	if ((c->held = malloc(len)) == NULL) {
+		client_no_memory(c);
+		return;
+	}
+	memcpy(c->held, data, len);
+	c->held_len = len;
+}
+
 static void
 client_frames(struct client *c, uint8_t *data, size_t len)
 {
@@ -550,28 +565,13 @@ client_frames(struct client *c, uint8_t *data, size_t len)
 	}
 	/* Auth is being asked: the rest must wait. */
 	if (c->state == CLIENT_GREETING)
-		client_input(c, data, len);
+		client_keep_input(c, data, len);
 }
 
 void
 client_hold(struct client *c)
 {
 	c->state = CLIENT_GREETING;
-}
-
-/* Input that came too early waits in memory, and no more is read. */
-static void
-client_keep_input(struct client *c, const uint8_t *data, size_t len)
-{
-	event_del(&c->readable);
-	if (len == 0)
-		return;
-	if ((c->held = malloc(len)) == NULL) {
-		client_no_memory(c);
-		return;
-	}
-	memcpy(c->held, data, len);
-	c->held_len = len;
 }
 
 static void

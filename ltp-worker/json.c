@@ -457,6 +457,7 @@ scan_number(struct json *j, struct str *out)
 	return true;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): scan_value() bounds the depth */
 static bool
 scan_array(struct json *j, const struct place *place)
 {
@@ -559,6 +560,7 @@ scan_value(struct json *j, enum json_type type, const struct place *place,
 	}
 	return false;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 enum json_type
 json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)

@@ -42,6 +42,7 @@ login_first(const struct login_desk *desk, bool sent)
 	struct login *l;
 
 	TAILQ_FOREACH(l, &desk->pending, entry) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		if (l->sent == sent)
 			return l;
 	}

@@ -88,7 +88,8 @@ decimal_value(const char *p, const char *end)
 			continue;
 		}
 		if (n == DIGITS_MAX) {
-			text[n - 1] |= *p != '0';
+			if (*p != '0')
+				text[n - 1] |= 1;
 			exponent += !fraction;
 			continue;
 		}
@@ -170,7 +171,7 @@ decimal_quick(double value, struct decimal *out)
 
 	if (FLT_EVAL_METHOD != 0)
 		return false;
-	for (n = 0, power = 1; n <= DBL_DIG; n++, power *= 10) {
+	for (n = 0, power = 1; n <= DBL_DIG; n++) {
 		scaled = value * power;
 		if (scaled >= 1e15)
 			return false;
@@ -179,6 +180,7 @@ decimal_quick(double value, struct decimal *out)
 			out->exponent = -n;
 			return true;
 		}
+		power *= 10;
 	}
 	return false;
 }
@@ -205,7 +207,7 @@ decimal_round(double value, int ndigits, struct decimal *out)
 		if (*p >= '0' && *p <= '9')
 			out->digits = out->digits * 10 + (uint64_t)(*p - '0');
 	}
-	out->exponent = atoi(p + 1) - (ndigits - 1);
+	out->exponent = (int)strtol(p + 1, NULL, 10) - (ndigits - 1);
 }
 
 /*

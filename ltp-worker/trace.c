@@ -111,9 +111,7 @@ significant(const char *p, const char *end)
 	int n = 0;
 
 	for (; p < end && *p != 'e'; p++) {
-		if (*p >= '1' && *p <= '9')
-			n++;
-		else if (*p == '0' && n > 0)
+		if ((*p >= '1' && *p <= '9') || (*p == '0' && n > 0))
 			n++;
 	}
 	return n;

@@ -211,7 +211,7 @@ static int
 ask_hello(struct ask *a)
 {
 	struct msg_ctl_hello hello = { .version = CTL_VERSION };
-	struct ask_msg m;
+	struct ask_msg m = { 0 };
 	struct wire w;
 
 	if (ask_send(a, MSG_CTL_HELLO, &hello, sizeof(hello)) == -1)

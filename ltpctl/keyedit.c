@@ -93,10 +93,13 @@ keyedit_generate(char key[KEYEDIT_KEY_SIZE])
 	if (getentropy(raw, sizeof(raw)) == -1)
 		return -1;
 	EVP_EncodeBlock(text, raw, sizeof(raw));
-	for (i = 0; i < KEYEDIT_KEY_SIZE - 1; i++)
-		key[i] = text[i] == '+'   ? '-'
-			 : text[i] == '/' ? '_'
-					  : (char)text[i];
+	for (i = 0; i < KEYEDIT_KEY_SIZE - 1; i++) {
+		key[i] = (char)text[i];
+		if (key[i] == '+')
+			key[i] = '-';
+		else if (key[i] == '/')
+			key[i] = '_';
+	}
 	key[i] = '\0';
 	explicit_bzero(raw, sizeof(raw));
 	explicit_bzero(text, sizeof(text));

@@ -26,6 +26,13 @@ output_init(struct output_to *to, FILE *fp, bool json)
 
 /* ---- numbers and times ---- */
 
+/* What is not known. */
+static char *
+put_dash(char *buf)
+{
+	return memcpy(buf, "-", sizeof("-"));
+}
+
 char *
 output_size(char buf[OUTPUT_NUM_MAX], int64_t bytes)
 {
@@ -34,7 +41,7 @@ output_size(char buf[OUTPUT_NUM_MAX], int64_t bytes)
 	size_t i = 0;
 
 	if (bytes < 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	/* From 1000 on, so that no value takes more than four digits. */
 	while (v >= 1000 && units[i + 1] != '\0') {
 		v /= 1024;
@@ -51,7 +58,7 @@ output_duration(char buf[OUTPUT_NUM_MAX], int64_t ms)
 	int64_t s = ms / 1000;
 
 	if (ms < 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	if (s == 0)
 		snprintf(buf, OUTPUT_NUM_MAX, "%" PRId64 "ms", ms);
 	else if (s < 60)
@@ -75,7 +82,7 @@ output_cpu(char buf[OUTPUT_NUM_MAX], int64_t us)
 	int64_t cs = us / 10000;
 
 	if (us < 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	snprintf(buf, OUTPUT_NUM_MAX, "%" PRId64 ":%02" PRId64 ".%02" PRId64,
 	    cs / 6000, cs % 6000 / 100, cs % 100);
 	return buf;
@@ -89,7 +96,7 @@ output_time(char buf[OUTPUT_NUM_MAX], int64_t epoch)
 
 	if (epoch <= 0 || gmtime_r(&t, &tm) == NULL ||
 	    strftime(buf, OUTPUT_NUM_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	return buf;
 }
 
@@ -97,7 +104,7 @@ char *
 output_count(char buf[OUTPUT_NUM_MAX], int64_t n)
 {
 	if (n < 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	snprintf(buf, OUTPUT_NUM_MAX, "%" PRId64, n);
 	return buf;
 }
@@ -185,9 +192,9 @@ output_sandbox(char buf[OUTPUT_LINE_MAX], const struct msg_process *p)
 	const char *how = "";
 
 	if (p->pid == 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	if (p->mechanism == SANDBOX_PLEDGE)
-		return strcpy(buf, "pledge");
+		return memcpy(buf, "pledge", sizeof("pledge"));
 	if (p->seccomp == 0 && p->landlock_abi == 0)
 		how = "none ";
 	snprintf(buf, OUTPUT_LINE_MAX,
@@ -220,7 +227,7 @@ char *
 output_id(char buf[OUTPUT_ID_MAX], const struct bytes *id)
 {
 	if (id->len == 0)
-		return strcpy(buf, "-");
+		return put_dash(buf);
 	return log_vis(buf, OUTPUT_ID_MAX, id->p, id->len);
 }
 
@@ -239,10 +246,12 @@ void
 output_put_line(FILE *fp, const struct bytes *line)
 {
 	char enc[8];
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < line->len; i++)
-		fwrite(enc, 1, output_vis(enc, line, i), fp);
+	for (i = 0; i < line->len; i++) {
+		n = output_vis(enc, line, i);
+		fwrite(enc, 1, n, fp);
+	}
 }
 
 char *

@@ -459,9 +459,8 @@ top_key(void)
 	ssize_t n;
 
 	n = read(STDIN_FILENO, &key, 1);
-	if (n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN))
-		top_quit = 1;
-	else if (n == 1 && (key == 'q' || key == 'Q'))
+	if (n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN) ||
+	    (n == 1 && (key == 'q' || key == 'Q')))
 		top_quit = 1;
 }
 

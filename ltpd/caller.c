@@ -660,6 +660,7 @@ callers_free(struct callers *cs)
 	struct caller *c;
 
 	while ((c = TAILQ_FIRST(&cs->list)) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		chan_flush(c->ch, 0);
 		caller_free(c);
 	}

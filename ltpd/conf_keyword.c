@@ -98,8 +98,9 @@ static const struct keyword_choice tls_versions[] = {
 };
 
 /* A keyword that is called as its member of struct conf. */
-#define ROW(member, kind_) \
-	.name = #member, .kind = kind_, .offset = offsetof(struct conf, member)
+#define ROW(member, kind_)                \
+	.name = #member, .kind = (kind_), \
+	.offset = offsetof(struct conf, member)
 
 /*
  * In the order in which they are printed, so those above all tables come

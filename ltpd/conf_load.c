@@ -27,6 +27,7 @@
 /* A file readable by others, or one that its group may change. */
 #define MODE_TOO_OPEN (S_IWGRP | S_IROTH | S_IWOTH)
 
+/* NOLINTNEXTLINE(readability-redundant-declaration): not in OpenBSD */
 extern char **environ;
 
 /* One variable of the environment. */

@@ -252,8 +252,11 @@ logfile_clean(char *dst, size_t size, const char *text)
 {
 	size_t i;
 
-	for (i = 0; i + 1 < size && text[i] != '\0'; i++)
-		dst[i] = text[i] < 0x20 || text[i] > 0x7e ? '?' : text[i];
+	for (i = 0; i + 1 < size && text[i] != '\0'; i++) {
+		dst[i] = text[i];
+		if (dst[i] < 0x20 || dst[i] > 0x7e)
+			dst[i] = '?';
+	}
 	dst[i] = '\0';
 }
 

@@ -32,12 +32,15 @@
 
 #define LTPD_DEFS_MAX 64
 
-_Static_assert(RELOAD_ERROR_MAX >= CONF_ERROR_MAX &&
-		   RELOAD_ERROR_MAX >= KEYFILE_ERROR_MAX &&
-		   RELOAD_ERROR_MAX >= AUDITLOG_ERROR_MAX &&
-		   RELOAD_ERROR_MAX >= PATHS_ERROR_MAX &&
-		   RELOAD_ERROR_MAX >= CONTROL_ERROR_MAX,
-    "one buffer serves all errors of a start");
+#define ERROR_SERVES(size)                         \
+	_Static_assert(RELOAD_ERROR_MAX >= (size), \
+	    "one buffer serves all errors of a start")
+
+ERROR_SERVES(CONF_ERROR_MAX);
+ERROR_SERVES(KEYFILE_ERROR_MAX);
+ERROR_SERVES(AUDITLOG_ERROR_MAX);
+ERROR_SERVES(PATHS_ERROR_MAX);
+ERROR_SERVES(CONTROL_ERROR_MAX);
 
 static _Noreturn void
 usage(void)

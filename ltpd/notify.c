@@ -129,7 +129,7 @@ notify_count(void)
 		errno = E2BIG;
 		return -1;
 	}
-	return n;
+	return (int)n;
 }
 
 int

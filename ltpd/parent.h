@@ -86,7 +86,7 @@ void parent_child_ready(struct parent *, struct child *);
 /* Called by the pool when a child has left while stopping. */
 void parent_child_left(struct parent *);
 /* One message of a child. */
-void parent_dispatch_child(struct chan *, struct msg *, void *child);
+void parent_dispatch_child(struct chan *, struct msg *, void *arg);
 /*
  * Open the log and the audit log again.  As auditlog_reopen(): 1 when done
  * will be called, else 0, or -1 with a text.

@@ -335,6 +335,7 @@ main(int argc, char *argv[])
 	event_base_dispatch(echo.base);
 
 	while ((p = TAILQ_FIRST(&echo.peers)) != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		peer_free(p);
 	evconnlistener_free(echo.listener);
 	event_free(echo.sigint);

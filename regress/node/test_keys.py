@@ -26,7 +26,8 @@ REFUSED = (401, "invalid api key")
 CLOSED = (401, "authentication is not available")
 REVOKED = (1008, "key revoked")
 SOON = 1.0          # seconds until a change holds
-STALL = 0.050       # seconds that nobody waits while the file is read
+# Seconds that nobody waits while the file is read; more under what is slow.
+STALL = TIMEOUT / 100
 ATTEMPTS = 3        # for what other programs may delay
 TRIES = 20          # to be as fast as the test must be
 SECOND_LOOK = 0.1   # seconds until a bad file is read again

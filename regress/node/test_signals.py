@@ -153,6 +153,14 @@ def test_who_takes_its_time_to_leave_does_not_bring_the_node_down(lab):
         node.expect_exit(0, DRAIN)
 
 
+def test_nothing_is_sent_to_a_child_that_was_dismissed(lab):
+    """It cannot go, and a second passes: that of the counters."""
+    with started(lab) as node:
+        os.kill(ops.process(node, "metrics")["pid"], signal.SIGSTOP)
+        node.proc.send_signal(signal.SIGTERM)
+        node.expect_exit(0, DRAIN + LATE)
+
+
 def test_a_second_signal_changes_nothing(lab):
     with started(lab) as node:
         wire = enter(node)

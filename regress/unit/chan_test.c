@@ -349,7 +349,7 @@ what_the_peer_does_not_take_waits_up_to_the_high_water_mark(void **state)
 {
 	static uint8_t payload[MSG_MAX_PAYLOAD - 64];
 	struct msg_sessions_page page = { .count = 0 };
-	struct fixture *f = *state;
+	struct fixture *f;
 	char buf[MSG_MAX_PAYLOAD + 64];
 	unsigned sent = 0, received = 0;
 

@@ -23,6 +23,7 @@
 
 #define SECRET "alice:correct-horse"
 
+/* NOLINTNEXTLINE(readability-redundant-declaration): not in OpenBSD */
 extern char **environ;
 
 static char path[] = "/tmp/conf-test.XXXXXX";

@@ -3,12 +3,8 @@
  * families, and a strict checker of the format, which is itself shown texts
  * that it must refuse.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <event2/buffer.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -2,11 +2,7 @@
  * frame.c: section 2 of the LTP node protocol, messages in both dialects as
  * they are read and replies as they are written, to the byte.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +11,7 @@
 
 #include "frame.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(a[0]))
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* A parsed message with the text that its strings lie in. */
 struct message {

@@ -3,11 +3,7 @@
  * told; numbers from text.  Texts are scanned in blocks of exactly their
  * size, so that a sanitizer sees a byte that is read beyond them.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +14,7 @@
 
 /* A text with its length, for texts that hold NULs. */
 #define TEXT(s)   s, sizeof(s) - 1
-#define COUNT(a)  (sizeof(a) / sizeof(a[0]))
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
 #define TRACE_MAX 4096
 
@@ -641,9 +637,11 @@ controls_are_written_in_lower_case_hexadecimal(void **state)
 {
 	char out[JSON_STRING_MAX(1)], expected[16];
 	char c;
+	int i;
 
 	(void)state;
-	for (c = 0; c < ' '; c++) {
+	for (i = 0; i < ' '; i++) {
+		c = (char)i;
 		if (c != '\0' && strchr("\b\f\n\r\t", c) != NULL)
 			continue;
 		snprintf(expected, sizeof(expected), "\"\\u00%02x\"", c);

@@ -312,7 +312,7 @@ a_strange_id_cannot_harm_a_terminal(void **state)
 	write_keys("keys.json", "{\"\\u009b2J\": \"\"}");
 	assert_null(keyfile_load(path_of("keys.json"), error));
 	assert_non_null(strstr(error, ": the key is empty"));
-	assert_null(strchr(error, '\xc2'));
+	assert_null(strstr(error, "\xc2"));
 }
 
 static void
@@ -723,6 +723,7 @@ teardown(void **state)
 
 	(void)state;
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	/* NOLINTNEXTLINE(cert-env33-c): its words are the test's own */
 	return system(command);
 }
 

@@ -2,12 +2,8 @@
  * The tables of names: whole, in order, and with the names that dashboards
  * know.  And the arithmetic of counters.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>

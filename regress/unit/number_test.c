@@ -4,11 +4,7 @@
  * patterns: it reads back, and nothing shorter does.  What it reads, against
  * values at the edges.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -230,7 +226,7 @@ digits_suffice(double value, int ndigits)
 	if (ndigits == 0)
 		return value == 0;
 	snprintf(text, sizeof(text), "%.*e", ndigits - 1, fabs(value));
-	exponent = atoi(strchr(text, 'e') + 1) - (ndigits - 1);
+	exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10) - (ndigits - 1);
 	if (ndigits > 1)
 		memmove(text + 1, text + 2, strlen(text + 2) + 1);
 	digits = strtoll(text, NULL, 10);

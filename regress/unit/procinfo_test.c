@@ -115,7 +115,7 @@ child_main(int channel, pid_t parent)
 	/* What would confuse a careless reader of stat and status. */
 	prctl(PR_SET_NAME, "a) R 1 \nSecc 1", 0, 0, 0);
 	for (i = 0; i < BALLAST; i++)
-		ballast[i] = ballast[0] | 1;
+		ballast[i] = (char)(ballast[0] | 1);
 	while (clock() < BURN_MS * (CLOCKS_PER_SEC / 1000))
 		continue;
 	if (procinfo_open(fds) != PROCINFO_FDS ||

@@ -65,7 +65,7 @@ canonical_of(struct json *json, const char *message, enum conf_dialect dialect,
 	struct trace t;
 	struct frame f;
 
-	strcpy(text, message);
+	strlcpy(text, message, sizeof(text));
 	assert_true(frame_parse(json, text, strlen(text), &f));
 	assert_true(frame_valid(&f, dialect));
 	trace_init(&t, identity, hash);

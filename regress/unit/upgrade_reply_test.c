@@ -128,12 +128,14 @@ put_basic(char *out, size_t n, size_t m)
 					       : j < n  ? 'a'
 					       : j == n ? ':'
 							: 'k');
-		for (j = 0; j < 4; j++)
-			*out++ = i + j > len
-				     ? '='
-				     : digits[bits >> (18 - 6 * j) & 63];
+		for (j = 0; j < 4; j++) {
+			*out = digits[bits >> (18 - 6 * j) & 63];
+			if (i + j > len)
+				*out = '=';
+			out++;
+		}
 	}
-	strcpy(out, "\r\n");
+	memcpy(out, "\r\n", 3);
 }
 
 static void

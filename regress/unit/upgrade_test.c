@@ -554,11 +554,11 @@ a_request_of_100_fields_is_taken_and_one_more_is_431(void **state)
 
 	(void)state;
 	for (i = 5; i < UPGRADE_MAX_HEADERS; i++)
-		strcat(text, "X-Forwarded-For: a\r\n");
-	strcat(text, END);
+		strlcat(text, "X-Forwarded-For: a\r\n", sizeof(text));
+	strlcat(text, END, sizeof(text));
 	upgrade_free(read_good(text));
 	text[strlen(text) - 2] = '\0';
-	strcat(text, "X");
+	strlcat(text, "X", sizeof(text));
 	assert_refused(text, strlen(text), 431, "too many header fields");
 }
 
