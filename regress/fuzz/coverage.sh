@@ -1,0 +1,1 @@
+bail "coverage is not there yet"
