@@ -29,7 +29,8 @@ PACKAGE_FLAGS != pkg-config --cflags $(PACKAGES)
 PACKAGE_LIBS != pkg-config --libs $(PACKAGES)
 
 # Line tables are enough for a stack, and links are faster.
-SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE = -fsanitize=address,undefined -fsanitize=float-cast-overflow \
+	-fno-sanitize-recover=all
 FLAGS_libfuzzer = -O1 -gline-tables-only $(SANITIZE) -fsanitize=fuzzer-no-link
 FLAGS_afl = -O1 -gline-tables-only $(SANITIZE) -fsanitize=fuzzer-no-link
 FLAGS_replay = -O1 -g $(SANITIZE)
@@ -70,7 +71,7 @@ libltpd.a: $(OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $(OBJECTS)
 
-# How control_fuzz and ask_fuzz meet the other end without a path.
+# How ask_fuzz meets the other end without a path.
 LINK_ask = -Wl,--wrap=connect
 
 %_fuzz: regress_fuzz_%_fuzz.o $(MAIN) libltpd.a
