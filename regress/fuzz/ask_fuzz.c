@@ -5,6 +5,8 @@
  */
 #include <sys/socket.h>
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,8 @@ enum flag {
 	FLAG_WHAT = 7, /* enum ctl_show; SHOW__MAX: top */
 	FLAG_JSON = 1 << 3,
 	FLAG_GREETED = 1 << 4, /* the hello need not be in the input */
+	FLAG_SILENT = 1 << 5, /* it does not close at the end, either */
+	FLAG_AWAY = 1 << 6, /* nobody listens, or will in a moment */
 };
 
 enum shape {
@@ -37,9 +41,13 @@ enum shape {
 static struct {
 	int node; /* the supervisor's end */
 	int ours; /* the other, until it is connected */
+	unsigned refusals; /* of connect(2) before that */
+	int error; /* with which it refuses */
 } world;
 
 int __wrap_connect(int, const struct sockaddr *, socklen_t);
+int __wrap_poll(struct pollfd *, nfds_t, int);
+int __real_poll(struct pollfd *, nfds_t, int);
 
 /* The only connect(2) is that of ask_open(). */
 int
@@ -48,16 +56,29 @@ __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
 	(void)sa;
 	(void)len;
 	FUZZ_ASSERT(world.ours != -1);
+	if (world.refusals > 0) {
+		world.refusals--;
+		errno = world.error;
+		return -1;
+	}
 	FUZZ_ASSERT(dup2(world.ours, fd) == fd);
 	close(world.ours);
 	world.ours = -1;
 	return 0;
 }
 
+/* Nobody waits for what does not come. */
+int
+__wrap_poll(struct pollfd *p, nfds_t n, int timeout)
+{
+	(void)timeout;
+	return n > 0 ? __real_poll(p, n, 0) : 0;
+}
+
 int
 ltpctl_connect(struct ltpctl *ctl, struct ask *a)
 {
-	if (ask_open(a, "/run/ltpd/ltpd.sock") == 0)
+	if (ask_open(a, ctl->socket) == 0)
 		return 0;
 	ltpctl_fail(ctl, "%s", a->text);
 	return -1;
@@ -190,7 +211,8 @@ send_all(struct fuzz *f, unsigned flags)
 		    MSG_CTL_HELLO, (const uint8_t *)&hello, sizeof(hello));
 	for (i = 0; f->left > 0 && i < DATAGRAMS_MAX; i++)
 		send_one(f);
-	shutdown(world.node, SHUT_WR);
+	if ((flags & FLAG_SILENT) == 0)
+		shutdown(world.node, SHUT_WR);
 }
 
 /* ---- ltpctl ---- */
@@ -240,7 +262,9 @@ ask(unsigned flags)
 	static const struct verb show[] = { { .what = SHOW_SUMMARY },
 		{ .what = SHOW_PROCESSES }, { .what = SHOW_SESSIONS },
 		{ .what = SHOW_KEYS }, { .what = SHOW_CONFIG } };
-	struct ltpctl ctl = { .count = 1, .interval_ms = 1 };
+	struct ltpctl ctl = {
+		.count = 1, .interval_ms = 1, .socket = "/run/ltpd/ltpd.sock"
+	};
 	unsigned what = (flags & FLAG_WHAT) % 6;
 	FILE *fp, *was = stdout;
 	char *text;
@@ -277,6 +301,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		0, pair) == 0);
 	world.node = pair[0];
 	world.ours = pair[1];
+	world.refusals = (flags & FLAG_AWAY) != 0 ? 1 : 0;
+	world.error = (flags & FLAG_SILENT) != 0 ? EAGAIN : ENOENT;
 	send_all(&f, flags);
 	ask(flags);
 	close(world.node);

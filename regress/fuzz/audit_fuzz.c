@@ -3,6 +3,9 @@
  * records of a worker made into lines.  Nobody guesses a hash, so on demand
  * the lines of the input are mended first: index, hashes, "env".
  */
+#include <sys/resource.h>
+
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,8 @@ enum flag {
 	FLAG_JSON = 1 << 3,
 	FLAG_KEEP = 1 << 4, /* mended lines keep their index */
 	FLAG_WRONG_KEY = 1 << 5,
+	FLAG_KEY_FILE = 1 << 6, /* the first line names the keys */
+	FLAG_FULL = 1 << 7, /* the disk, after half a line */
 };
 
 static const uint8_t seed[CHAIN_SEED_SIZE] = { 1, 2, 3 };
@@ -119,11 +124,25 @@ mend(const char *text, size_t len, unsigned flags, char **out)
 
 /* ---- files ---- */
 
+/* A file of public keys, to be unlinked.  Returns its name. */
+static const char *
+write_keys(char *template, const char *text)
+{
+	int fd = mkstemp(template);
+
+	FUZZ_ASSERT(fd != -1);
+	FUZZ_ASSERT(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+	return template;
+}
+
 /* ltpctl trace verify, or head.  Returns its status. */
 static int
-verify(const char *path, unsigned flags, int (*run)(struct ltpctl *))
+verify(const char *path, unsigned flags, const char *keys,
+    int (*run)(struct ltpctl *))
 {
 	char *args[] = { NULL, NULL }, *text, wrong[CHAIN_PUBLIC_LEN + 1];
+	char key_file[] = "/tmp/ltpd-fuzz.XXXXXXXXXX";
 	struct ltpctl ctl = {
 		.args = args, .nargs = 1, .json = (flags & FLAG_JSON) != 0
 	};
@@ -136,18 +155,69 @@ verify(const char *path, unsigned flags, int (*run)(struct ltpctl *))
 			    chain_set_key(&chain, seed) == 0);
 	FUZZ_ASSERT((args[0] = strdup(path)) != NULL);
 	memset(wrong, '5', sizeof(wrong));
-	if ((flags & FLAG_WRONG_KEY) != 0)
+	if (keys != NULL)
+		ctl.public_key = write_keys(key_file, keys);
+	else if ((flags & FLAG_WRONG_KEY) != 0)
 		ctl.public_key = wrong;
 	else if ((flags & FLAG_KEY) != 0)
 		ctl.public_key = chain.public_key;
 	wrong[CHAIN_PUBLIC_LEN] = '\0';
 	FUZZ_ASSERT((ctl.to.fp = open_memstream(&text, &len)) != NULL);
 	rv = run(&ctl);
+	if (keys != NULL)
+		unlink(key_file);
 	fclose(ctl.to.fp);
 	FUZZ_ASSERT(fuzz_is_printable(text, len, true));
 	free(args[0]);
 	free(text);
 	return rv;
+}
+
+/*
+ * The disk is full in the middle of a line: it is cut off, and written again
+ * when there is room.
+ */
+static void
+fill_disk(struct ledger *l, const struct msg_audit_record *r,
+    const char *before, const char *after)
+{
+	off_t end = lseek(l->fd, 0, SEEK_END);
+	struct rlimit was, full;
+	size_t waiting;
+
+	FUZZ_ASSERT(getrlimit(RLIMIT_FSIZE, &was) == 0);
+	FUZZ_ASSERT(ledger_add(l, r, "9", before, after) == 0);
+	waiting = l->len;
+	FUZZ_ASSERT(ledger_add(l, r, "9", before, after) == 0);
+	full = was;
+	full.rlim_cur = (rlim_t)end + waiting + 5;
+	signal(SIGXFSZ, SIG_IGN);
+	FUZZ_ASSERT(setrlimit(RLIMIT_FSIZE, &full) == 0);
+	FUZZ_ASSERT(ledger_write(l) == -1 && !l->writable);
+	FUZZ_ASSERT(setrlimit(RLIMIT_FSIZE, &was) == 0);
+	FUZZ_ASSERT(lseek(l->fd, 0, SEEK_END) == end + (off_t)waiting);
+	FUZZ_ASSERT(ledger_write(l) == 0 && l->writable && l->lines == 2);
+}
+
+/* The file was renamed: the chain goes on in another one. */
+static void
+go_on(struct ledger *l, const struct msg_audit_record *r, const char *before,
+    const char *after)
+{
+	char why[LEDGER_ERROR_MAX], path[] = "/tmp/ltpd-fuzz.XXXXXXXXXX";
+	int fd = mkstemp(path), again;
+
+	FUZZ_ASSERT(fd != -1 && (again = dup(l->fd)) != -1);
+	unlink(path);
+	/* The same file again ends where the chain does. */
+	FUZZ_ASSERT(ledger_continue(l, again, why) == 0);
+	FUZZ_ASSERT(ledger_add(l, r, "9", before, after) == 0);
+	FUZZ_ASSERT((again = dup(l->fd)) != -1);
+	FUZZ_ASSERT(ledger_continue(l, fd, why) == 0);
+	FUZZ_ASSERT(ledger_write(l) == 0);
+	/* The old one does so no more. */
+	FUZZ_ASSERT(ledger_continue(l, again, why) == -1);
+	close(again);
 }
 
 /* Taken over by ltp-audit, which adds a line. */
@@ -169,14 +239,18 @@ take_over(int fd, unsigned flags)
 		FUZZ_ASSERT(why[0] != '\0');
 		close(own);
 	} else {
+		/* As if it were open for appending. */
 		lseek(own, 0, SEEK_END);
+		if ((flags & FLAG_FULL) != 0)
+			fill_disk(&l, &r, before, after);
 		if ((flags & FLAG_KEY) != 0) {
 			FUZZ_ASSERT(chain_set_key(&l.chain, seed) == 0);
 			l.chain.sign_every = 1;
 		}
 		FUZZ_ASSERT(ledger_add(&l, &r, "9", before, after) == 0);
 		FUZZ_ASSERT(ledger_write(&l) == 0 && ledger_sync(&l) == 0);
-		FUZZ_ASSERT(l.lines == 1 && l.len == 0);
+		FUZZ_ASSERT(l.lines > 0 && l.len == 0);
+		go_on(&l, &r, before, after);
 		close(l.fd);
 	}
 	free(l.buf);
@@ -184,20 +258,21 @@ take_over(int fd, unsigned flags)
 }
 
 static void
-file_input(const char *text, size_t len, unsigned flags)
+file_input(const char *text, size_t len, unsigned flags, const char *keys)
 {
 	const char *path;
 	int fd, good, head;
 
 	fd = fuzz_file(text, len, &path);
-	good = verify(path, flags, trace_verify_run);
-	head = verify(path, flags, trace_head_run);
+	good = verify(path, flags, keys, trace_verify_run);
+	head = verify(path, flags, keys, trace_head_run);
 	if (good == LTPCTL_OK && len > 0)
 		FUZZ_ASSERT(head == LTPCTL_OK);
 	take_over(fd, flags);
 	/* What was whole is whole with a line more. */
-	if (good == LTPCTL_OK && (flags & FLAG_WRONG_KEY) == 0)
-		FUZZ_ASSERT(verify(path, flags, trace_verify_run) == LTPCTL_OK);
+	if (good == LTPCTL_OK && (flags & FLAG_WRONG_KEY) == 0 && keys == NULL)
+		FUZZ_ASSERT(
+		    verify(path, flags, NULL, trace_verify_run) == LTPCTL_OK);
 }
 
 /* ---- records ---- */
@@ -247,18 +322,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz f = { data, len };
 	unsigned flags = fuzz_u8(&f);
-	char *mended;
+	char *mended, *keys = NULL;
 	size_t n;
 
 	fuzz_quiet();
+	if ((flags & FLAG_RECORD) == 0 && (flags & FLAG_KEY_FILE) != 0)
+		keys = fuzz_text_until(&f, '\n');
 	if ((flags & FLAG_RECORD) != 0) {
 		record_input(&f, flags);
 	} else if ((flags & FLAG_MEND) != 0) {
 		n = mend((const char *)f.p, f.left, flags, &mended);
-		file_input(mended, n, flags);
+		file_input(mended, n, flags, keys);
 		free(mended);
 	} else {
-		file_input((const char *)f.p, f.left, flags);
+		file_input((const char *)f.p, f.left, flags, keys);
 	}
+	free(keys);
 	return 0;
 }

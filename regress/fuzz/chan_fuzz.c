@@ -18,8 +18,9 @@
 #include "fuzz.h"
 #include "wire.h"
 
-#define FDS_MAX  70 /* more than may be sent */
-#define SENT_MAX 64 /* datagrams that may wait in the socket */
+#define FDS_MAX    70 /* more than may be sent */
+#define FLOODS_MAX 4 /* enough to reach the high-water mark */
+#define SENT_MAX   64 /* datagrams that may wait in the socket */
 
 enum op {
 	OP_HONEST, /* a message with a header that tells the truth */
@@ -29,6 +30,7 @@ enum op {
 	OP_PAUSE,
 	OP_REPLY, /* we send, the peer reads */
 	OP_FLOOD, /* we send, the peer does not read */
+	OP_TAKE, /* the peer reads what waits, and we send what does */
 	OP_CLOSE,
 	OP__MAX
 };
@@ -62,6 +64,7 @@ struct world {
 	bool over; /* gone() was called */
 	bool rejected;
 	bool was_closed;
+	unsigned floods;
 	uint32_t next_out; /* number of our next message */
 	uint32_t next_in; /* what the peer must read next */
 	TAILQ_HEAD(, sent) sent;
@@ -88,8 +91,8 @@ say(struct world *w, size_t len)
 	static const uint8_t tail[MSG_MAX_PAYLOAD];
 	int fd = -1, rv;
 
-	if (len % 3 == 0) {
-		FUZZ_ASSERT((fd = open("/dev/null", O_RDONLY)) != -1);
+	/* Those that wait in the queue may have used them all up. */
+	if (len % 3 == 0 && (fd = open("/dev/null", O_RDONLY)) != -1) {
 		rv = chan_send_fds(
 		    w->ch, MSG_LOG, &fd, 1, &w->next_out, sizeof(w->next_out));
 	} else {
@@ -110,6 +113,29 @@ is_odd(const struct msg *m, size_t i)
 	return m->len > i && (m->data[i] & 1) != 0;
 }
 
+/* The rest of wire.h: text, fields, and building a payload again. */
+static void
+check_wire(const struct msg *m)
+{
+	uint8_t copy[64], field[4];
+	struct wire_out out;
+	struct wire w;
+	char text[16];
+	size_t n;
+
+	wire_init(&w, m->data, m->len);
+	n = strlen(wire_text(&w, m->len % 20, text, sizeof(text)));
+	FUZZ_ASSERT(w.bad || n == m->len % 20);
+	wire_copy(&w, field, sizeof(field));
+	FUZZ_ASSERT(w.bad || w.left + m->len % 20 + 4 == m->len);
+	wire_out_init(&out, copy, sizeof(copy));
+	wire_put(&out, m->data, m->len);
+	wire_put(&out, m->data, m->len);
+	FUZZ_ASSERT(out.overflow == (2 * m->len > sizeof(copy)));
+	if (!out.overflow && m->len > 0)
+		FUZZ_ASSERT(memcmp(copy + m->len, m->data, m->len) == 0);
+}
+
 static void
 on_message(struct chan *ch, struct msg *m, void *arg)
 {
@@ -127,6 +153,7 @@ on_message(struct chan *ch, struct msg *m, void *arg)
 	wire_init(&wire, m->data, m->len);
 	FUZZ_ASSERT(wire_bytes(&wire, m->len) != NULL && wire_done(&wire));
 	FUZZ_ASSERT(wire_bytes(&wire, 1) == NULL && !wire_done(&wire));
+	check_wire(m);
 	forget(w);
 	if ((w->habits & HABIT_KEEP) != 0 && m->nfds > 0) {
 		close(m->fds[0]);
@@ -170,7 +197,14 @@ on_gone(struct chan *ch, enum chan_end end, void *arg)
 	w->ch = NULL;
 }
 
-static const struct chan_ops ops = { on_message, on_gone, NULL };
+static void
+on_writable(struct chan *ch, void *arg)
+{
+	(void)arg;
+	FUZZ_ASSERT(chan_queued(ch) == 0);
+}
+
+static const struct chan_ops ops = { on_message, on_gone, on_writable };
 
 /* ---- the peer's end ---- */
 
@@ -335,9 +369,12 @@ act(struct world *w, struct fuzz *f)
 		chan_flush(w->ch, 0);
 		break;
 	case OP_FLOOD:
-		n = fuzz_u8(f);
+		n = w->floods++ < FLOODS_MAX ? fuzz_u8(f) : 0;
 		for (i = 0; i < n; i++)
-			say(w, 4 * n + 1);
+			say(w, 64 * n + 1);
+		break;
+	case OP_TAKE:
+		peer_read(w);
 		break;
 	case OP_CLOSE:
 		if (w->fd != -1)
@@ -346,6 +383,16 @@ act(struct world *w, struct fuzz *f)
 		w->was_closed = true;
 		break;
 	}
+}
+
+/* Whatever the number is, it has a name. */
+static void
+check_names(unsigned n)
+{
+	FUZZ_ASSERT(*msg_name(n) != '\0');
+	FUZZ_ASSERT(*role_name((enum role)n) != '\0');
+	FUZZ_ASSERT(*role_name((enum role)(1U << n % 8)) != '\0');
+	FUZZ_ASSERT(*child_state_name(n % 8) != '\0');
 }
 
 static bool
@@ -383,6 +430,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		base = event_base_new();
 	before = fuzz_next_fd();
 	FUZZ_ASSERT(begin(&w, &f));
+	check_names(len > 2 ? data[2] : 0);
 	while (w.ch != NULL && f.left > 0) {
 		act(&w, &f);
 		if (w.ch != NULL)

@@ -1,6 +1,7 @@
 /*
  * What the fuzz targets share.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +152,86 @@ fuzz_next_fd(void)
 	close(fd);
 	return fd;
 }
+
+/* ---- memory that fails: the linker puts these before the real ones ---- */
+
+void *__real_calloc(size_t, size_t);
+void *__real_realloc(void *, size_t);
+void *__real_reallocarray(void *, size_t, size_t);
+void *__real_recallocarray(void *, size_t, size_t, size_t);
+char *__real_strdup(const char *);
+char *__real_strndup(const char *, size_t);
+void *__wrap_calloc(size_t, size_t);
+void *__wrap_realloc(void *, size_t);
+void *__wrap_reallocarray(void *, size_t, size_t);
+void *__wrap_recallocarray(void *, size_t, size_t, size_t);
+char *__wrap_strdup(const char *);
+char *__wrap_strndup(const char *, size_t);
+
+static unsigned allocations_left; /* 0: none fails */
+
+void
+fuzz_memory(unsigned number)
+{
+	allocations_left = number;
+}
+
+unsigned
+fuzz_number(const uint8_t *p, size_t len)
+{
+	unsigned sum = 0;
+
+	for (; len > 0; p++, len--)
+		sum = sum * 31 + *p;
+	return 1 + sum % ((sum >> 16 & 1) != 0 ? 16 : 128);
+}
+
+static bool
+memory_fails(void)
+{
+	if (allocations_left == 0 || --allocations_left > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return memory_fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t size)
+{
+	return memory_fails() ? NULL : __real_realloc(p, size);
+}
+
+void *
+__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return memory_fails() ? NULL : __real_reallocarray(p, n, size);
+}
+
+void *
+__wrap_recallocarray(void *p, size_t old, size_t n, size_t size)
+{
+	return memory_fails() ? NULL : __real_recallocarray(p, old, n, size);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+	return memory_fails() ? NULL : __real_strdup(text);
+}
+
+char *
+__wrap_strndup(const char *text, size_t len)
+{
+	return memory_fails() ? NULL : __real_strndup(text, len);
+}
+
+/* ---- looking at what came out ---- */
 
 bool
 fuzz_is_utf8(const uint8_t *p, size_t len)

@@ -50,6 +50,15 @@ int fuzz_file(const void *, size_t len, const char **path);
 /* The lowest descriptor that is free: the same before and after. */
 int fuzz_next_fd(void);
 
+/*
+ * From now on the allocation of this number fails, and no other; 0: none.
+ * That holds for our own code, and not for malloc(3), on which jansson
+ * depends.
+ */
+void fuzz_memory(unsigned number);
+/* A number that depends on the input, small enough to matter. */
+unsigned fuzz_number(const uint8_t *, size_t len);
+
 /* Bytes that are well-formed UTF-8, looked at in the plainest way. */
 bool fuzz_is_utf8(const uint8_t *, size_t len);
 /* All of it printable ASCII, but for newlines if they are allowed. */

@@ -71,11 +71,17 @@ libltpd.a: $(OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $(OBJECTS)
 
-# How ask_fuzz meets the other end without a path.
-LINK_ask = -Wl,--wrap=connect
+# How ltpctl meets the other end without a path, and without waiting.
+LINK_ask = -Wl,--wrap=connect,--wrap=poll
+LINK_wsclient = -Wl,--wrap=connect,--wrap=poll
+
+# How memory fails on demand.
+WRAP = -Wl,--wrap=calloc,--wrap=realloc,--wrap=reallocarray \
+	-Wl,--wrap=recallocarray,--wrap=strdup,--wrap=strndup
 
 %_fuzz: regress_fuzz_%_fuzz.o $(MAIN) libltpd.a
-	$(CC) $(LINK_$(ENGINE)) $(LINK_$*) -o $@ $< $(MAIN) libltpd.a $(LIBS)
+	$(CC) $(LINK_$(ENGINE)) $(LINK_$*) $(WRAP) -o $@ $< $(MAIN) libltpd.a \
+	    $(LIBS)
 
 .SECONDARY:
 -include $(wildcard *.d)

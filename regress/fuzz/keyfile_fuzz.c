@@ -1,9 +1,11 @@
 /*
  * API keys: the key file, and the list of a variable.  The input is the
- * list, a NUL, and the file.
+ * list, a NUL, and the file.  All of it is done again with an allocation
+ * that fails: then there may be no keys, but nothing worse.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 #include "keyfile.h"
@@ -46,6 +48,7 @@ checked(struct keyset *set, const char *error)
 {
 	struct keyset *copy;
 
+	fuzz_memory(0);
 	if (set == NULL) {
 		check_error(error);
 		return NULL;
@@ -83,6 +86,53 @@ check_merge(const struct keyset *base, const struct keyset *file)
 	keyset_free(both);
 }
 
+/* Through a file, which anybody may look at in /tmp but nobody else read. */
+static void
+check_load(const char *text, size_t len, const struct keyset *same)
+{
+	char path[] = "/tmp/ltpd-fuzz.XXXXXXXXXX", error[KEYFILE_ERROR_MAX];
+	struct keyset *set;
+	int fd;
+
+	FUZZ_ASSERT((fd = mkstemp(path)) != -1);
+	FUZZ_ASSERT(write(fd, text, len) == (ssize_t)len);
+	close(fd);
+	set = keyfile_load(path, error);
+	unlink(path);
+	FUZZ_ASSERT((set == NULL) == (same == NULL));
+	if (set != NULL)
+		FUZZ_ASSERT(keyset_equal(set, same));
+	keyset_free(set);
+	FUZZ_ASSERT(keyfile_load(path, error) == NULL);
+	check_error(error);
+}
+
+static void
+without_memory(const char *list, const char *text, size_t len, unsigned n)
+{
+	char error[KEYFILE_ERROR_MAX] = "";
+	struct keyset *base, *file, *both = NULL;
+
+	fuzz_memory(n % 16 + 1);
+	base =
+	    checked(keyset_parse(list, KEY_SOURCE_ENVIRONMENT, error), error);
+	fuzz_memory(n);
+	file = checked(keyfile_parse("keys.json", text, len, error), error);
+	fuzz_memory(n % 16 + 1);
+	if (base != NULL && file != NULL) {
+		keyset_equal(base, file);
+		keyset_keep_times(base, file);
+		both = checked(keyset_merge(base, file, error), error);
+	}
+	fuzz_memory(n % 4 + 1);
+	if (both != NULL)
+		keyset_free(keyset_copy(both));
+	fuzz_memory(0);
+	keyset_free(both);
+	keyset_free(base);
+	keyset_free(file);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -99,8 +149,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check_merge(base, file);
 	if (base != NULL && file != NULL)
 		keyset_equal(base, file);
+	if (n % 8 == 0)
+		check_load(text, n, file);
 	keyset_free(base);
 	keyset_free(file);
+	without_memory(list, text, n, fuzz_number(data, len));
 	free(list);
 	free(text);
 	return 0;

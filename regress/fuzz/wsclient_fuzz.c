@@ -5,6 +5,8 @@
  */
 #include <sys/socket.h>
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +18,9 @@ enum flag {
 	FLAG_URL = 1 << 0,
 	FLAG_OPEN = 1 << 1, /* the upgrade is over, frames only */
 	FLAG_KEY = 1 << 2,
+	FLAG_SILENT = 1 << 3, /* it does not close at the end */
+	FLAG_SLOW = 1 << 4, /* the connection takes a while */
+	FLAG_AWAY = 1 << 5, /* nobody listens */
 };
 
 #define MESSAGES_MAX 64
@@ -27,6 +32,34 @@ void
 arc4random_buf(void *buf, size_t len)
 {
 	memset(buf, 0, len);
+}
+
+static struct {
+	int ours; /* the end that becomes connected */
+	int error; /* what connect(2) says, 0: it is */
+} world;
+
+int __wrap_connect(int, const struct sockaddr *, socklen_t);
+int __wrap_poll(struct pollfd *, nfds_t, int);
+int __real_poll(struct pollfd *, nfds_t, int);
+
+int
+__wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	(void)sa;
+	(void)len;
+	if (world.error != ECONNREFUSED)
+		FUZZ_ASSERT(dup2(world.ours, fd) == fd);
+	errno = world.error;
+	return world.error == 0 ? 0 : -1;
+}
+
+/* Nobody waits for what does not come. */
+int
+__wrap_poll(struct pollfd *p, nfds_t n, int timeout)
+{
+	(void)timeout;
+	return __real_poll(p, n, 0);
 }
 
 static void
@@ -76,33 +109,43 @@ read_frames(struct wsclient *c, struct monotime deadline)
 }
 
 static void
+talk(struct wsclient *c, const struct wsurl *u, unsigned flags)
+{
+	/* The past, so that nobody waits for the deadline either. */
+	struct monotime deadline =
+	    monotime_add_ms(monotime_now(), (flags & FLAG_SILENT) ? -1 : 1000);
+	const char *key = (flags & FLAG_KEY) != 0 ? "key" : NULL;
+
+	if (wsclient_connect(c, u, deadline) == -1 ||
+	    ((flags & FLAG_OPEN) == 0 &&
+		wsclient_upgrade(c, u, key, deadline) == -1))
+		check_text(c);
+	else
+		read_frames(c, deadline);
+}
+
+static void
 node_input(const uint8_t *data, size_t len, unsigned flags)
 {
-	struct monotime deadline = monotime_add_ms(monotime_now(), 1000);
 	static struct wsclient c;
 	struct wsurl u;
-	int pair[2], rv = 0;
+	int pair[2];
 
-	memset(&c, 0, sizeof(c));
 	FUZZ_ASSERT(wsurl_parse(&u, "ws://[::1]:7070/x") == NULL);
 	FUZZ_ASSERT(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 		pair) == 0);
-	c.fd = pair[0];
-	c.p = c.in;
-	strlcpy(c.peer, "node", sizeof(c.peer));
-	ws_init(&c.ws, WSCLIENT_MESSAGE_MAX, true);
+	world.ours = pair[0];
+	world.error = (flags & FLAG_AWAY) != 0   ? ECONNREFUSED
+		      : (flags & FLAG_SLOW) != 0 ? EINPROGRESS
+						 : 0;
 	if (send(pair[1], data, len, MSG_NOSIGNAL) == (ssize_t)len) {
-		shutdown(pair[1], SHUT_WR);
-		if ((flags & FLAG_OPEN) == 0)
-			rv = wsclient_upgrade(&c, &u,
-			    (flags & FLAG_KEY) != 0 ? "key" : NULL, deadline);
-		if (rv == -1)
-			check_text(&c);
-		else
-			read_frames(&c, deadline);
+		if ((flags & FLAG_SILENT) == 0)
+			shutdown(pair[1], SHUT_WR);
+		talk(&c, &u, flags);
+		wsclient_free(&c);
 	}
-	wsclient_free(&c);
+	close(pair[0]);
 	close(pair[1]);
 }
 
