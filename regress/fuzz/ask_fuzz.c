@@ -26,6 +26,7 @@ enum flag {
 	FLAG_GREETED = 1 << 4, /* the hello need not be in the input */
 	FLAG_SILENT = 1 << 5, /* it does not close at the end, either */
 	FLAG_AWAY = 1 << 6, /* nobody listens, or will in a moment */
+	FLAG_GONE = 1 << 7, /* it is gone before it is asked */
 };
 
 enum shape {
@@ -287,6 +288,20 @@ ask(unsigned flags)
 	free(text);
 }
 
+/* What ltpctl itself must not ask. */
+static void
+misuse(void)
+{
+	static struct ask a = { .fd = -1 };
+	static char path[200];
+
+	memset(path, 'p', sizeof(path) - 1);
+	FUZZ_ASSERT(ask_open(&a, path) == -1 && a.text[0] != '\0');
+	FUZZ_ASSERT(ask_send(&a, MSG_CTL_DISCONNECT, path, 300) == -1);
+	FUZZ_ASSERT(ask_send(&a, MSG_LOG, path, 8) == -1);
+	FUZZ_ASSERT(ask_send(&a, MSG_CTL_DISCONNECT, path, 100000) == -1);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -303,9 +318,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	world.ours = pair[1];
 	world.refusals = (flags & FLAG_AWAY) != 0 ? 1 : 0;
 	world.error = (flags & FLAG_SILENT) != 0 ? EAGAIN : ENOENT;
+	if (f.left == 0)
+		misuse();
 	send_all(&f, flags);
+	if ((flags & FLAG_GONE) != 0)
+		close(world.node);
 	ask(flags);
-	close(world.node);
+	if ((flags & FLAG_GONE) == 0)
+		close(world.node);
 	if (world.ours != -1)
 		close(world.ours);
 	FUZZ_ASSERT(fuzz_next_fd() == before);

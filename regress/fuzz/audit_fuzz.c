@@ -5,6 +5,7 @@
  */
 #include <sys/resource.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -257,12 +258,43 @@ take_over(int fd, unsigned flags)
 	chain_free(&l.chain);
 }
 
+/* What is no file, or cannot be changed. */
+static void
+no_file(unsigned flags)
+{
+	static const char *const paths[] = { "/nonexistent", "/" };
+	char why[LEDGER_ERROR_MAX];
+	struct ledger l;
+	const char *path;
+	size_t i;
+	int fd;
+
+	FUZZ_ASSERT(ledger_init(&l) == 0);
+	for (i = 0; i < 2; i++) {
+		FUZZ_ASSERT(verify(paths[i], flags, NULL, trace_verify_run) ==
+			    LTPCTL_FAILED);
+		FUZZ_ASSERT(verify(paths[i], flags, NULL, trace_head_run) ==
+			    LTPCTL_FAILED);
+		fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+		FUZZ_ASSERT(ledger_open(&l, fd, why) == -1);
+		if (fd != -1)
+			close(fd);
+	}
+	fuzz_file("torn", 4, &path);
+	FUZZ_ASSERT((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1);
+	FUZZ_ASSERT(ledger_open(&l, fd, why) == -1);
+	close(fd);
+	chain_free(&l.chain);
+}
+
 static void
 file_input(const char *text, size_t len, unsigned flags, const char *keys)
 {
 	const char *path;
 	int fd, good, head;
 
+	if (len == 0)
+		no_file(flags);
 	fd = fuzz_file(text, len, &path);
 	good = verify(path, flags, keys, trace_verify_run);
 	head = verify(path, flags, keys, trace_head_run);
