@@ -55,13 +55,14 @@ static struct {
 	uint32_t request[CHILDREN]; /* the last that each was asked */
 	done_fn *done; /* of whom something is waited for */
 	void *waiting;
+	bool reload; /* it is one, not a new file */
 	unsigned mood; /* how the next reload or rotation goes */
 } world;
 
 /* ---- what caller.c calls ---- */
 
 static int
-wait_for(done_fn *done, void *arg, char *error, size_t size)
+wait_for(bool reload, done_fn *done, void *arg, char *error, size_t size)
 {
 	if (world.mood++ % 3 == 0 || world.done != NULL) {
 		snprintf(error, size, "no");
@@ -69,13 +70,14 @@ wait_for(done_fn *done, void *arg, char *error, size_t size)
 	}
 	world.done = done;
 	world.waiting = arg;
+	world.reload = reload;
 	return 1;
 }
 
 static void
-forget(void *arg)
+forget(bool reload, void *arg)
 {
-	if (world.waiting == arg)
+	if (world.waiting == arg && world.reload == reload)
 		world.done = NULL;
 }
 
@@ -84,14 +86,15 @@ reload_start(
     struct parent *p, done_fn *done, void *arg, char error[RELOAD_ERROR_MAX])
 {
 	(void)p;
-	return wait_for(done, arg, error, RELOAD_ERROR_MAX) == -1 ? -1 : 0;
+	return wait_for(true, done, arg, error, RELOAD_ERROR_MAX) == -1 ? -1
+									: 0;
 }
 
 void
 reload_forget(struct parent *p, void *arg)
 {
 	(void)p;
-	forget(arg);
+	forget(true, arg);
 }
 
 int
@@ -101,14 +104,14 @@ parent_rotate(
 	(void)p;
 	if (world.mood % 3 == 1)
 		return 0;
-	return wait_for(done, arg, error, PARENT_ERROR_MAX);
+	return wait_for(false, done, arg, error, PARENT_ERROR_MAX);
 }
 
 void
 auditlog_forget(struct auditlog *al, void *arg)
 {
 	(void)al;
-	forget(arg);
+	forget(false, arg);
 }
 
 void

@@ -306,6 +306,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		act(&c, line);
 		free(line);
 	}
+	/* As when the connection ends, and then its client. */
+	session_end(&c);
+	FUZZ_ASSERT(world.places == 0);
 	session_free(&c);
 	FUZZ_ASSERT(world.places == 0);
 	free(c.identity);
