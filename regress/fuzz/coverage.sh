@@ -61,7 +61,7 @@ for f in json.load(open("summary.json"))["data"][0]["files"]:
     few = few or low
     print(f"{f['filename'].removeprefix(source):<26} {lines['count']:>6} "
           f"{lines['percent']:>7.1f}%{' too few' if low else ''}")
-print("each line, with how often it was reached: regress/fuzz/coverage/"
-      "lines.txt")
+print("each line, with how often it was reached: regress/fuzz/work/"
+      "coverage/lines.txt")
 sys.exit(few)
 END
