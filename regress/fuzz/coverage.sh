@@ -1,3 +1,5 @@
+# shellcheck shell=sh disable=SC2154,SC2164 # run has set it all, and -e
+#
 # The part of `run' that measures: which lines of the parsers the seeds, and
 # what fuzzing found in this build, reach.
 
