@@ -27,10 +27,25 @@ json_must(json_t *j)
 	return j;
 }
 
+/* jansson leaves DEL as it is. */
+static int
+json_write(const char *p, size_t len, void *arg)
+{
+	FILE *fp = arg;
+
+	for (; len > 0; p++, len--) {
+		if (*p == 0x7f)
+			fputs("\\u007f", fp);
+		else
+			putc(*p, fp);
+	}
+	return ferror(fp) ? -1 : 0;
+}
+
 void
 output_json_print(FILE *fp, const json_t *j)
 {
-	if (json_dumpf(j, fp,
+	if (json_dump_callback(j, json_write, fp,
 		JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY |
 		    JSON_REAL_PRECISION(12)) == -1)
 		err(1, "json");
@@ -64,8 +79,10 @@ output_json_known(json_t *o, const char *name, int64_t n)
 void
 output_json_real(json_t *o, const char *name, double d)
 {
-	output_json_set(
-	    o, name, json_real((double)(int64_t)(d * 1000 + 0.5) / 1000));
+	/* Beyond that there is no fraction to round, and no such int64_t. */
+	if (d < (double)(INT64_MAX / 10000))
+		d = (double)(int64_t)(d * 1000 + 0.5) / 1000;
+	output_json_set(o, name, json_real(d));
 }
 
 void

@@ -198,8 +198,12 @@ text_size_rate(const struct top *t, FILE *fp, size_t *column, const char *name,
     size_t counter)
 {
 	char num[OUTPUT_NUM_MAX];
+	double rate = top_rate(t, counter);
 
-	output_size(num, t->rates ? (int64_t)top_rate(t, counter) : -1);
+	/* What does not fit is absurd, not undefined. */
+	if (rate > (double)(INT64_MAX / 2))
+		rate = (double)(INT64_MAX / 2);
+	output_size(num, t->rates ? (int64_t)rate : -1);
 	text_item(fp, column, name, num);
 }
 

@@ -338,7 +338,7 @@ verify_json(const struct trace *t, FILE *fp, bool ok)
 	output_json_int(o, "lines", (int64_t)t->lines);
 	if (t->lines > 0) {
 		output_json_int(o, "first", (int64_t)t->first);
-		output_json_int(o, "last", (int64_t)t->chain.next - 1);
+		output_json_int(o, "last", (int64_t)(t->chain.next - 1));
 		output_json_str(o, "hash", t->chain.hash);
 	}
 	output_json_int(o, "signatures", (int64_t)t->nsigned);

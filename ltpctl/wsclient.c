@@ -51,6 +51,10 @@ wsclient_fail(struct wsclient *c, const char *fmt, ...)
 
 /* ---- addresses ---- */
 
+#define HOST_IN_BRACKETS  \
+	"0123456789:.%_-" \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 /* The host, without its brackets.  Returns what follows it, or NULL. */
 static const char *
 wsurl_host(struct wsurl *u, const char *p)
@@ -60,7 +64,9 @@ wsurl_host(struct wsurl *u, const char *p)
 
 	if (*p == '[') {
 		p++;
-		if ((end = strchr(p, ']')) == NULL)
+		/* An IPv6 address, perhaps with its zone. */
+		end = p + strspn(p, HOST_IN_BRACKETS);
+		if (*end != ']')
 			return NULL;
 	} else
 		end = p + strcspn(p, ":/?");

@@ -333,8 +333,8 @@ load_definition(struct loader *ld, const char *def)
 	const struct keyword *k;
 	const char *eq;
 
-	eq = strchr(def, '=');
-	if (eq == NULL || eq == def || eq - def >= CONF_NAME_MAX)
+	eq = def + strspn(def, "abcdefghijklmnopqrstuvwxyz0123456789_.");
+	if (*eq != '=' || eq == def || eq - def >= CONF_NAME_MAX)
 		return load_error(ld, "-D: must be keyword=value");
 	strlcpy(name, def, (size_t)(eq - def) + 1);
 	k = keyword_find(name);

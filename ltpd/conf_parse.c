@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conf_parse.h"
+#include "log.h"
 
 struct parser {
 	const char *path;
@@ -301,7 +302,9 @@ conf_parse(const char *path, char *text, size_t len,
 /*
  * jansson's memory: a block knows its size, so that it can be wiped.  This
  * covers the decoded strings, the tokens on their way there and the tables
- * of objects; not the text of errors, which lies on the stack.
+ * of objects; not the text of errors, which lies on the stack.  It must not
+ * fail: without memory for the end of a string, jansson (2.14) looks for that
+ * end beyond its buffer, and writes what it finds there.
  */
 union wiped {
 	size_t size;
@@ -313,11 +316,9 @@ wiping_malloc(size_t size)
 {
 	union wiped *block;
 
-	if (size > SIZE_MAX - sizeof(*block))
-		return NULL;
-	block = malloc(sizeof(*block) + size);
-	if (block == NULL)
-		return NULL;
+	if (size > SIZE_MAX - sizeof(*block) ||
+	    (block = malloc(sizeof(*block) + size)) == NULL)
+		fatalx("no memory for JSON");
 	block->size = size;
 	return block + 1;
 }

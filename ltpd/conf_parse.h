@@ -44,8 +44,8 @@ struct conf_json_error {
 /*
  * Decode any JSON value that may be secret: from the first call on, whatever
  * jansson allocates in this process is wiped when it is freed.  Nothing else
- * in the process may have used jansson before.  NULL with why set (may be
- * NULL).
+ * in the process may have used jansson before, and it ends when there is no
+ * memory.  NULL with why set (may be NULL).
  */
 json_t *conf_json(const char *text, size_t len, struct conf_json_error *why);
 /* A string; NULL when text is no UTF-8. */

@@ -1,0 +1,298 @@
+/*
+ * One LTP message, all the way: the JSON scanner against jansson, what the
+ * message is taken for, the replies, and its line in the audit log.  The
+ * input is a byte of settings and the text.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chain.h"
+#include "frame.h"
+#include "fuzz.h"
+#include "number.h"
+#include "oracle.h"
+#include "trace.h"
+
+#include "ltpctl/canon.h"
+
+static struct json *scanner;
+
+static void
+ignore(unsigned depth, const struct str *parent, const struct str *name,
+    enum json_type type, const struct str *value, void *arg)
+{
+	FUZZ_ASSERT(depth == 1 || depth == 2);
+	FUZZ_ASSERT(type != JSON_NONE);
+	FUZZ_ASSERT(fuzz_is_utf8((const uint8_t *)name->p, name->len));
+	FUZZ_ASSERT(fuzz_is_utf8((const uint8_t *)value->p, value->len));
+	FUZZ_ASSERT(fuzz_is_utf8((const uint8_t *)parent->p, parent->len));
+	++*(unsigned *)arg;
+}
+
+/* How deep arrays and objects lie in each other. */
+static unsigned
+depth_of(const uint8_t *p, size_t len)
+{
+	unsigned depth = 0, most = 0;
+	bool quoted = false;
+
+	for (; len > 0; p++, len--) {
+		if (quoted && *p == '\\' && len > 1) {
+			p++;
+			len--;
+		} else if (*p == '"') {
+			quoted = !quoted;
+		} else if (!quoted && (*p == '[' || *p == '{')) {
+			if (++depth > most)
+				most = depth;
+		} else if (!quoted && (*p == ']' || *p == '}') && depth > 0) {
+			depth--;
+		}
+	}
+	return most;
+}
+
+/*
+ * Both say the same of every text, but that jansson does not take numbers
+ * which it cannot hold, nor a NUL in a name, that it overlooks a NUL byte
+ * behind a number, and that we take nothing that is too deep.
+ */
+static bool
+may_be_taken(const uint8_t *p, size_t len)
+{
+	return depth_of(p, len) <= JSON_DEPTH_MAX &&
+	       (len == 0 || memchr(p, '\0', len) == NULL);
+}
+
+static struct json_t *
+compare_json(const uint8_t *p, size_t len)
+{
+	enum oracle_verdict verdict;
+	unsigned visited = 0;
+	enum json_type type;
+	struct json_t *o;
+	char *text;
+
+	FUZZ_ASSERT((text = malloc(len + 1)) != NULL);
+	if (len > 0)
+		memcpy(text, p, len);
+	type = json_scan(scanner, text, len, ignore, &visited);
+	free(text);
+	verdict = oracle_read(p, len, &o);
+	if (type == JSON_NONE)
+		FUZZ_ASSERT(verdict != ORACLE_GOOD || !may_be_taken(p, len));
+	else
+		FUZZ_ASSERT(verdict != ORACLE_BAD);
+	if (type != JSON_NONE && o != NULL)
+		FUZZ_ASSERT((type == JSON_OBJECT) == oracle_is_object(o));
+	return o;
+}
+
+static void
+check_double(double value)
+{
+	char text[NUMBER_TEXT_MAX + 1], *end;
+	struct str s = { text, 0 };
+	double back;
+
+	if (!isfinite(value))
+		return;
+	end = number_put_double(text, value);
+	s.len = (size_t)(end - text);
+	FUZZ_ASSERT(s.len < sizeof(text));
+	*end = '\0';
+	FUZZ_ASSERT(strpbrk(text, ".e") != NULL);
+	FUZZ_ASSERT(strtod(text, NULL) == value);
+	FUZZ_ASSERT(number_get_double(s.p, s.len, &back) && back == value);
+	FUZZ_ASSERT(signbit(back) == signbit(value));
+}
+
+/* A member that is good is what jansson read. */
+static void
+check_string(const struct json_t *o, const char *name, const struct str *s)
+{
+	const struct json_t *v = oracle_member(o, name);
+	const char *text;
+	size_t len;
+
+	if (oracle_is_object(v))
+		v = oracle_member(v, "Custom");
+	text = oracle_string(v, &len);
+	FUZZ_ASSERT(text != NULL && len == s->len);
+	FUZZ_ASSERT(memcmp(text, s->p, len) == 0);
+}
+
+static void
+check_frame(const struct frame *f, const struct json_t *o)
+{
+	const struct {
+		unsigned field;
+		const char *name;
+		const struct str *value;
+	} strings[] = {
+		{ FIELD_CLIENT_ID, "client_id", &f->client_id },
+		{ FIELD_SESSION_ID, "session_id", &f->session_id },
+		{ FIELD_SESSION_TAG, "session_tag", &f->session_tag },
+		{ FIELD_CLIENT_LABEL, "client_label", &f->client_label },
+		{ FIELD_AUTH_TOKEN, "auth_token", &f->auth_token },
+		{ FIELD_API_KEY, "api_key", &f->api_key },
+		{ FIELD_HINT, "hint_sector", &f->hint_sector },
+	};
+	unsigned good = f->present & ~f->bad;
+	size_t i;
+
+	FUZZ_ASSERT((f->bad & ~f->present) == 0);
+	for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+		if ((good & strings[i].field) == 0)
+			continue;
+		FUZZ_ASSERT(strings[i].value->len <= AUTH_KEY_MAX);
+		if (o != NULL)
+			check_string(o, strings[i].name, strings[i].value);
+	}
+	if ((good & FIELD_TIMESTAMP) != 0 && o != NULL)
+		FUZZ_ASSERT(oracle_integer(oracle_member(o, "timestamp_ms")) ==
+			    f->timestamp_ms);
+	if ((good & FIELD_MOMENTUM) != 0) {
+		FUZZ_ASSERT(isfinite(f->focus_momentum));
+		check_double(f->focus_momentum);
+	}
+	if ((good & FIELD_TIME) != 0) {
+		FUZZ_ASSERT(f->direction != DIRECTION_NONE);
+		check_double(f->strength);
+	}
+}
+
+/* ---- replies ---- */
+
+static void
+check_reply(
+    const char *text, size_t len, const char *name, const struct str *value)
+{
+	struct json_t *o;
+
+	FUZZ_ASSERT(len < FRAME_REPLY_MAX);
+	FUZZ_ASSERT(oracle_read(text, len, &o) == ORACLE_GOOD);
+	check_string(o, name, value);
+	oracle_free(o);
+}
+
+static void
+check_replies(const struct frame *f, enum conf_dialect dialect)
+{
+	const struct orientation o = { (f->present & FIELD_MOMENTUM) != 0,
+		f->focus_momentum, f->direction, f->strength };
+	const struct str *id =
+	    dialect == DIALECT_CLIENT ? &f->client_id : &f->session_id;
+	const char *name =
+	    dialect == DIALECT_CLIENT ? "client_id" : "session_id";
+	char out[FRAME_REPLY_MAX];
+
+	if (id->len == 0)
+		return;
+	check_reply(out,
+	    frame_print_heartbeat_ack(out, dialect, id, f->timestamp_ms), name,
+	    id);
+	check_reply(
+	    out, frame_print_suggestion(out, dialect, id, &o), name, id);
+	check_reply(out, frame_print_hello_ack(out, id, id), "node_id", id);
+}
+
+/* ---- the audit log ---- */
+
+static void
+check_audit(const struct trace *t)
+{
+	static struct chain chain;
+	char out[AUDIT_FRAME_MAX], line[CHAIN_LINE_MAX];
+	struct msg_audit_record r = {
+		.timestamp_ms = 5, .direction = AUDIT_IN, .session_id_len = 1
+	};
+	struct chain_line l;
+	size_t before, len, env, env_len;
+
+	if (chain.sha256 == NULL)
+		FUZZ_ASSERT(chain_init(&chain) == 0);
+	len = trace_print(out, t, &before);
+	FUZZ_ASSERT(len <= AUDIT_FRAME_MAX && before <= len);
+	r.before_len = (uint16_t)before;
+	r.after_len = (uint16_t)(len - before);
+	FUZZ_ASSERT(chain_accepts(&r, "7", out, out + before));
+	len = chain_append(&chain, line, &r, "7", out, out + before);
+	FUZZ_ASSERT(len > 0 && len <= sizeof(line) && line[len - 1] == '\n');
+	FUZZ_ASSERT(chain_parse(line, len - 1, &l));
+	FUZZ_ASSERT(chain_check_hash(&chain, &l) == 1);
+	FUZZ_ASSERT(canon_check(l.frame, l.frame_len, &env, &env_len) == NULL);
+	FUZZ_ASSERT(env_len > 0);
+}
+
+static void
+check_traces(
+    const struct frame *f, enum conf_dialect dialect, bool named, bool hash)
+{
+	const struct orientation o = { (f->present & FIELD_MOMENTUM) != 0,
+		f->focus_momentum, f->direction, f->strength };
+	const struct str *id =
+	    dialect == DIALECT_CLIENT ? &f->client_id : &f->session_id;
+	const char *own = dialect == DIALECT_SESSION ? "own" : "";
+	const char *identity = named ? "id of a key \"\\\xc3\xa9" : NULL;
+	char sector[ROUTE_SECTOR_MAX];
+	struct trace t;
+
+	trace_init(&t, identity, hash);
+	trace_of_message(&t, dialect, f, own);
+	check_audit(&t);
+	if (id->len == 0)
+		return;
+	trace_init(&t, identity, hash);
+	trace_of_heartbeat_ack(&t, dialect, id, f->timestamp_ms);
+	check_audit(&t);
+	trace_init(&t, identity, hash);
+	trace_of_suggestion(&t, dialect, id, &o, sector);
+	check_audit(&t);
+	trace_init(&t, identity, hash);
+	trace_of_hello_ack(&t, id, own);
+	check_audit(&t);
+	trace_init(&t, identity, hash);
+	trace_of_error(&t, *own != '\0' ? "INVALID" : NULL, "invalid message");
+	check_audit(&t);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct fuzz in = { data, len };
+	uint8_t flags = fuzz_u8(&in);
+	enum conf_dialect d;
+	struct frame f;
+	double value;
+	char *text;
+	struct json_t *o;
+	size_t n;
+
+	if (scanner == NULL)
+		FUZZ_ASSERT((scanner = json_new()) != NULL);
+	o = compare_json(in.p, in.left);
+	text = fuzz_text(&in);
+	n = len > 0 ? len - 1 : 0;
+	if (n >= sizeof(value)) {
+		memcpy(&value, text, sizeof(value));
+		check_double(value);
+	}
+	if (frame_parse(scanner, text, n, &f)) {
+		check_frame(&f, o);
+		for (d = DIALECT_CLIENT; d <= DIALECT_SESSION; d++) {
+			if (!frame_valid(&f, d))
+				continue;
+			FUZZ_ASSERT(frame_fields(d, f.type) != 0);
+			FUZZ_ASSERT(frame_type_name(f.type) != NULL);
+			check_replies(&f, d);
+			check_traces(&f, d, flags & 1, (flags & 2) != 0);
+		}
+		frame_dialect(&f);
+	} else
+		FUZZ_ASSERT(!oracle_is_object(o) || !may_be_taken(data + 1, n));
+	free(text);
+	oracle_free(o);
+	return 0;
+}
