@@ -222,7 +222,9 @@ conn_greeting(struct load *l, struct conn *c, const uint8_t *in, size_t len)
 
 	n = target_check_step(&l->target,
 	    upgrading ? TARGET_UPGRADE : TARGET_HELLO, c->client, in, len);
-	if (n == -1 || (n > 0 && (size_t)n != len))
+	/* A NATS server goes on by itself, all others wait for us. */
+	if (n == -1 ||
+	    (n > 0 && (size_t)n != len && l->target.kind != TARGET_NATS))
 		conn_wrong(l, c, in, len);
 	if (n > 0 && upgrading) {
 		c->state = CONN_GREETING;

@@ -251,11 +251,11 @@ load_print(const struct load *l)
 	size_t i;
 
 	printf("{\"mode\":\"%s\",\"target\":\"%s\",\"connections\":%u,"
-	       "\"depth\":%u,\"messages\":%llu,\"seconds\":%.6f,"
-	       "\"rate\":%.1f,",
+	       "\"depth\":%u,\"sent\":%llu,\"messages\":%llu,"
+	       "\"seconds\":%.6f,\"rate\":%.1f,",
 	    l->mode->name, l->target_name, l->connections, l->depth,
-	    (unsigned long long)l->messages, elapsed,
-	    elapsed > 0 ? (double)l->messages / elapsed : 0);
+	    (unsigned long long)l->sent, (unsigned long long)l->messages,
+	    elapsed, elapsed > 0 ? (double)l->messages / elapsed : 0);
 	printf("\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,"
 	       "\"max_us\":%.2f,\"lag_p99_us\":%.2f,",
 	    microseconds(&l->latency, 0.5), microseconds(&l->latency, 0.99),

@@ -5,6 +5,7 @@
 #include <libwebsockets.h>
 
 #include <err.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,35 +20,43 @@ struct message {
 };
 
 struct echo {
-	struct message *queue; /* while there are any */
+	struct message *queue; /* NULL while there are none */
 	unsigned head, count;
+	bool partial; /* one more is being read */
 };
 
+/* A message may come in pieces. */
 static int
 echo_receive(struct lws *wsi, struct echo *e, const void *in, size_t len)
 {
 	struct message *m;
 
-	if (e->count == ECHO_QUEUE || len > ECHO_BYTES ||
-	    !lws_is_final_fragment(wsi))
-		return -1;
 	if (e->queue == NULL &&
 	    (e->queue = calloc(ECHO_QUEUE, sizeof(*e->queue))) == NULL)
 		return -1;
-	m = &e->queue[(e->head + e->count++) % ECHO_QUEUE];
-	m->len = len;
-	memcpy(m->bytes + LWS_PRE, in, len);
-	lws_callback_on_writable(wsi);
+	m = &e->queue[(e->head + e->count) % ECHO_QUEUE];
+	if (!e->partial)
+		m->len = 0;
+	if (e->count == ECHO_QUEUE - 1 || len > ECHO_BYTES - m->len)
+		return -1;
+	memcpy(m->bytes + LWS_PRE + m->len, in, len);
+	m->len += len;
+	e->partial = !lws_is_final_fragment(wsi);
+	if (!e->partial) {
+		e->count++;
+		lws_callback_on_writable(wsi);
+	}
 	return 0;
 }
 
 static int
 echo_writable(struct lws *wsi, struct echo *e)
 {
-	struct message *m = &e->queue[e->head % ECHO_QUEUE];
+	struct message *m;
 
 	if (e->count == 0)
 		return 0;
+	m = &e->queue[e->head % ECHO_QUEUE];
 	if (lws_write(wsi, m->bytes + LWS_PRE, m->len, LWS_WRITE_TEXT) <
 	    (int)m->len)
 		return -1;
@@ -55,9 +64,9 @@ echo_writable(struct lws *wsi, struct echo *e)
 	e->count--;
 	if (e->count > 0)
 		lws_callback_on_writable(wsi);
-	else {
+	else if (!e->partial) {
 		free(e->queue);
-		memset(e, 0, sizeof(*e));
+		e->queue = NULL;
 	}
 	return 0;
 }
