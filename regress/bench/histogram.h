@@ -8,9 +8,10 @@
  * 128 of them for each power of two.
  */
 #define HISTOGRAM_BITS 7
-#define HISTOGRAM_TOP  40 /* what takes 2^40 ns and more is in the last */
+#define HISTOGRAM_TOP  40
+/* The last one has what took 2^40 ns and more. */
 #define HISTOGRAM_BUCKETS \
-	((HISTOGRAM_TOP - HISTOGRAM_BITS + 1) << HISTOGRAM_BITS)
+	(((HISTOGRAM_TOP - HISTOGRAM_BITS + 1) << HISTOGRAM_BITS) + 1)
 
 struct histogram {
 	uint64_t count;

@@ -28,21 +28,22 @@ open_replied(struct load *l, struct conn *c, unsigned n)
 	}
 }
 
-/* Send what is due by now, and hear what came. */
+/* Send all that is due before end when it is due, and hear what comes. */
 static uint64_t
 open_until(struct load *l, uint64_t number, uint64_t end)
 {
 	uint64_t due, now;
 
-	while ((now = load_now()) < end) {
-		while ((due = open_due(l, number)) <= now) {
+	do {
+		now = load_now();
+		while ((due = open_due(l, number)) <= now && due < end) {
 			conn_send(l, l->conns[number % l->connections], 1);
 			if (l->measuring)
 				histogram_add(&l->lag, load_now() - due);
 			number++;
 		}
 		conn_wait(l, 0);
-	}
+	} while (now < end);
 	return number;
 }
 
