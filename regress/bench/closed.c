@@ -35,30 +35,60 @@ closed_replied(struct load *l, struct conn *c, unsigned n)
 }
 
 static void
-closed_until(struct load *l, uint64_t end)
+closed_begin(struct load *l)
 {
+	unsigned i;
+
+	l->stopping = false;
+	for (i = 0; i < l->connections; i++)
+		closed_send(l, l->conns[i], l->depth);
+}
+
+static void
+closed_until(struct load *l, uint64_t begin, double seconds)
+{
+	uint64_t end = begin + (uint64_t)(seconds * LOAD_SECOND);
+
 	while (load_now() < end)
 		conn_wait(l, 10);
+}
+
+/* From rest to rest. */
+static void
+closed_behind(struct load *l)
+{
+	closed_begin(l);
+	closed_until(l, load_now(), l->warm_up);
+	load_drain(l);
+	load_settle(l);
+	load_measure(l);
+	closed_begin(l);
+	closed_until(l, l->begin, l->seconds);
+	load_drain(l);
+	l->elapsed = load_now() - l->begin;
+	load_settle(l);
+	load_measured(l);
 }
 
 void
 closed_run(struct load *l)
 {
-	uint64_t start;
 	unsigned i;
 
 	load_open_all(l);
-	start = load_now();
 	for (i = 0; i < l->connections; i++) {
 		l->conns[i]->times = calloc(l->depth, sizeof(uint64_t));
 		if (l->conns[i]->times == NULL)
 			err(1, NULL);
-		closed_send(l, l->conns[i], l->depth);
 	}
-	start += (uint64_t)(l->warm_up * LOAD_SECOND);
-	closed_until(l, start);
+	if (l->behind) {
+		closed_behind(l);
+		return;
+	}
+	closed_begin(l);
+	closed_until(l, load_now(), l->warm_up);
 	load_measure(l);
-	closed_until(l, l->begin + (uint64_t)(l->seconds * LOAD_SECOND));
+	closed_until(l, l->begin, l->seconds);
 	load_measured(l);
 	load_drain(l);
 }

@@ -2,12 +2,7 @@
  * Connection rate: connect, upgrade, greet, check the answer, close; a bounded
  * number at a time.  Latency is from connect() to the answer to hello.
  */
-#include <unistd.h>
-
 #include "conn.h"
-
-/* Long enough for a server to notice that the last ones have gone. */
-#define CONNECT_SETTLE_US 200000
 
 void
 connect_greeted(struct load *l, struct conn *c)
@@ -37,10 +32,11 @@ void
 connect_run(struct load *l)
 {
 	connect_many(l, l->connections / 10 + 1);
-	usleep(CONNECT_SETTLE_US);
+	load_settle(l);
 	load_measure(l);
 	connect_many(l, l->connections);
 	l->elapsed = load_now() - l->begin;
-	usleep(CONNECT_SETTLE_US);
+	/* The last ones have yet to be noticed gone. */
+	load_settle(l);
 	load_measured(l);
 }

@@ -9,6 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Who uses less than a hundredth of so long is at rest. */
+#define CPU_REST_NS   50000000
+#define CPU_RESTS_MAX 1200
+
 int
 cpu_parse(struct cpu *cpu, const char *pids)
 {
@@ -71,6 +75,26 @@ cpu_stop(struct cpu *cpu)
 		cpu->used[i] -= cpu->begin[i];
 	}
 	return 0;
+}
+
+int
+cpu_settle(const struct cpu *cpu)
+{
+	const struct timespec pause = { .tv_nsec = CPU_REST_NS };
+	struct cpu now = *cpu;
+	unsigned i;
+
+	for (i = 0; i < CPU_RESTS_MAX; i++) {
+		if (cpu_start(&now) == -1)
+			return -1;
+		nanosleep(&pause, NULL);
+		if (cpu_stop(&now) == -1)
+			return -1;
+		if (cpu_sum(&now) < CPU_REST_NS / 100)
+			return 0;
+	}
+	errno = ETIMEDOUT;
+	return -1;
 }
 
 uint64_t

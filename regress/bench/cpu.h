@@ -26,6 +26,12 @@ int cpu_parse(struct cpu *, const char *pids);
 int cpu_start(struct cpu *);
 int cpu_stop(struct cpu *);
 
+/*
+ * Wait until they have nothing left to do; -1 with errno when a process has
+ * gone, or they never rest.
+ */
+int cpu_settle(const struct cpu *);
+
 /* What all of them used, nanoseconds. */
 uint64_t cpu_sum(const struct cpu *);
 

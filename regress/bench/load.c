@@ -40,6 +40,8 @@ static void __attribute__((noreturn)) usage(void)
 	    "usage: load [options] mode target port\n"
 	    "mode:   closed | open | connect | hold\n"
 	    "target: floor | echo | ltp | nats, on 127.0.0.1\n"
+	    "  -b      closed: measure till the server is at rest again, for\n"
+	    "          one that works on behind its replies\n"
 	    "  -c n    connections (64)\n"
 	    "  -d n    closed: messages on their way per connection (1)\n"
 	    "  -f n    connections being greeted at a time (64)\n"
@@ -116,6 +118,13 @@ load_drain(struct load *l)
 	}
 }
 
+void
+load_settle(struct load *l)
+{
+	if (cpu_settle(&l->cpu) == -1)
+		err(1, "the server does not come to rest");
+}
+
 /* ---- options ---- */
 
 static unsigned
@@ -148,6 +157,9 @@ static void
 load_option(struct load *l, struct options *o, int letter, const char *value)
 {
 	switch (letter) {
+	case 'b':
+		l->behind = true;
+		break;
 	case 'c':
 		l->connections = number(value, 1, TARGET_CLIENTS / 2);
 		break;
@@ -285,7 +297,7 @@ main(int argc, char **argv)
 	struct options options = { .node_id = "bench" };
 	int c;
 
-	while ((c = getopt(argc, argv, "c:d:f:i:k:n:p:r:s:t:w:")) != -1)
+	while ((c = getopt(argc, argv, "bc:d:f:i:k:n:p:r:s:t:w:")) != -1)
 		load_option(&load, &options, c, optarg);
 	if (argc - optind != 3)
 		usage();

@@ -37,6 +37,7 @@ struct load {
 	unsigned sources; /* loopback addresses to connect from */
 	unsigned rate; /* messages a second, of all connections */
 	double seconds, warm_up;
+	bool behind; /* measure what is done behind the replies as well */
 
 	/* what there is */
 	int epoll;
@@ -69,6 +70,9 @@ void load_open_all(struct load *);
 
 /* Wait until every message that was sent has its reply. */
 void load_drain(struct load *);
+
+/* Wait until the server has done what is left to do. */
+void load_settle(struct load *);
 
 /* The modes, a file each. */
 void closed_run(struct load *);

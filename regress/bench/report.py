@@ -69,7 +69,7 @@ def cpu_table(data):
         x = [ratio(rounds, name, cell) for cell, _ in CELLS]
         idle = data["memory"].get(name, {}).get("pss")
         return (name, *(number(typical(rounds, name, c)) for c, _ in CELLS),
-                "" if idle is None else f"{idle:,.0f} B",
+                "" if idle is None else f"{max(idle, 0):,.0f} B",
                 " / ".join(number(v) or "-" for v in x))
 
     head = ("server", *(title for _, title in CELLS), "idle conn",
@@ -290,7 +290,8 @@ def preamble(data):
         f"{m['memory_gib']} GiB; Linux {m['kernel']}; {m['compiler']}, "
         f"`{m['flags']}`.", "",
         *(f"* {s['name']}: {s['version']}" for s in data["servers"]
-          if s["version"]), ""]
+          if s["version"])]
+    lines += [""] * (lines[-1] != "")
     if m["load_average"] > 0.5:
         lines += [f"**The host was not idle when this began (load average "
                   f"{m['load_average']:.1f}): mistrust the numbers.**", ""]

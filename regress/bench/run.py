@@ -40,8 +40,12 @@ SCALE = dict(FULL, growth=(100, 1000, 5000, 10000, 15000, 19000),
              phases=("growth", "scale"))
 
 
+BEGIN = time.monotonic()
+
+
 def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    seconds = time.monotonic() - BEGIN
+    print(f"bench: {seconds:4.0f} s: {text}", file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -143,7 +147,7 @@ class Bench:
 
     def memory(self, servers):
         for server, _ in servers:
-            if self.plan.quick and server.name not in ("floor", "node"):
+            if self.plan.quick and server.name != "node":
                 continue
             say(f"memory: {server.name}")
             with self.running(server):
@@ -301,7 +305,6 @@ def write(data, publish):
 
 
 def main():
-    begin = time.monotonic()
     stage = Stage()
     try:
         args = arguments()
@@ -315,7 +318,7 @@ def main():
     finally:
         stage.remove()
     write(bench.data, args.publish)
-    say(f"took {time.monotonic() - begin:.0f} s")
+    say("done")
     return 0
 
 

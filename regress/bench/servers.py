@@ -107,6 +107,9 @@ class Server:
     def command(self):
         raise NotImplementedError
 
+    def stderr(self):
+        return os.devnull
+
     def prepare(self):
         self.port, = free_ports(1)
 
@@ -118,12 +121,16 @@ class Server:
         self.pids = []
         for _ in range(3):
             self.prepare()
-            self.proc = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=self.environment(), cwd="/", start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus))
-            self.await_start()
+            with open(self.stderr(), "ab") as stderr:
+                self.proc = subprocess.Popen(
+                    self.command(), stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=stderr,
+                    env=self.environment(), cwd="/", start_new_session=True,
+                    preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+            try:
+                self.await_start()
+            except BenchError as error:
+                raise BenchError(f"{error}: {self.complaint()}") from error
             if self.proc.poll() is None:
                 self.pids = group(self.proc.pid)
                 return
@@ -234,7 +241,10 @@ class Node(Server):
         self.audit = audit
         self.dir = None
         if key:
-            self.options = ("-k", KEY, "-n", KEY_ID)
+            self.options += ("-k", KEY, "-n", KEY_ID)
+        if audit is not None:
+            # Lines are signed and written behind the replies.
+            self.options += ("-b",)
 
     def file(self, name, content):
         path = self.dir / name
@@ -251,7 +261,6 @@ class Node(Server):
             "addr": f"127.0.0.1:{ports[0]}",
             "metrics_addr": f"127.0.0.1:{ports[1]}",
             "control_socket": str(self.dir / "ltpd.sock"),
-            "log_file": str(self.dir / "ltpd.log"),
         }
         if self.key:
             settings["auth_mode"] = "api_key"
@@ -275,6 +284,9 @@ class Node(Server):
         return self.stage.command("ltpd/ltpd", "-d", "-f",
                                   str(self.dir / "ltpd.conf"))
 
+    def stderr(self):
+        return self.dir / "ltpd.log"
+
     def environment(self):
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
 
@@ -289,11 +301,6 @@ class Node(Server):
     def await_start(self):
         wait_until(lambda: self.proc.poll() is not None or
                    " ltpd: ready" in self.log(), f"{self.name} is ready")
-
-    def audit_lines(self):
-        with open(self.dir / "audit.log", "rb") as f:
-            return sum(chunk.count(b"\n")
-                       for chunk in iter(lambda: f.read(1 << 20), b""))
 
     def stop(self):
         """A node that complained, or lost a child, was not measured well."""
