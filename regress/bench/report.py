@@ -295,6 +295,8 @@ def preamble(data):
     if m["load_average"] > 0.5:
         lines += [f"**The host was not idle when this began (load average "
                   f"{m['load_average']:.1f}): mistrust the numbers.**", ""]
+    if data["error"]:
+        lines += [f"**It ended early, with: {data['error']}**", ""]
     if data["memory"].get("node", {}).get("pss", 0) is None:
         lines += ["Memory was not measured: that takes root.", ""]
     return lines

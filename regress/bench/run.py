@@ -58,7 +58,8 @@ class Bench:
         if len(cpus) < 2:
             say("one processor: server and client share it")
         self.data = {
-            "machine": report.machine(), "servers": [], "rounds": [],
+            "machine": report.machine(), "error": None,
+            "servers": [], "rounds": [],
             "memory": {}, "rest": None, "open": [], "growth": [],
             "calls": {}, "scale": [], "open_rate": OPEN_RATE,
             "growth_rate": GROWTH_RATE, "growth_claim": GROWTH_CLAIM,
@@ -280,7 +281,7 @@ def plan_of(args):
     if args.phases:
         plan.phases = args.phases.split(",")
         if not set(plan.phases) <= set(PHASES):
-            raise BenchError(f"phases are {', '.join(PHASES)}")
+            sys.exit(f"phases are {', '.join(PHASES)}")
     return plan
 
 
@@ -299,27 +300,27 @@ def write(data, publish):
     text = report.render(data)
     (BENCH / "results.json").write_text(json.dumps(data, indent=1) + "\n")
     (BENCH / "RESULTS.md").write_text(text)
-    if publish:
+    if publish and not data["error"]:
         shutil.copy(BENCH / "RESULTS.md", SOURCE / "RESULTS.md")
     print(text, end="")
 
 
 def main():
+    args = arguments()
+    plan = plan_of(args)
     stage = Stage()
     try:
-        args = arguments()
-        plan = plan_of(args)
         raise_limit(max(GROWTH_CLAIM) + SPARE_FILES)
         bench = Bench(plan, stage)
-        bench.run()
-    except BenchError as error:
-        say(error)
-        return 1
+        try:
+            bench.run()
+        except BenchError as error:
+            bench.data["error"] = str(error)
     finally:
         stage.remove()
     write(bench.data, args.publish)
-    say("done")
-    return 0
+    say(bench.data["error"] or "done")
+    return 1 if bench.data["error"] else 0
 
 
 sys.exit(main())
