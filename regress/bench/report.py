@@ -287,8 +287,8 @@ def preamble(data):
     m = data["machine"]
     lines = [
         f"{m['processor']}, {m['processors']} processors, "
-        f"{m['memory_gib']} GiB; Linux {m['kernel']}; {m['compiler']}, "
-        f"`{m['flags']}`.", "",
+        f"{m['memory_gib']} GiB; Linux {m['kernel']}; {m['compiler']}"
+        + (f", `{m['flags']}`." if m["flags"] else "."), "",
         *(f"* {s['name']}: {s['version']}" for s in data["servers"]
           if s["version"])]
     lines += [""] * (lines[-1] != "")
@@ -307,9 +307,9 @@ def render(data):
     if data["rounds"]:
         lines += [
             "## CPU, microseconds per message or connection", "",
-            f"Medians of {len(data['rounds'])} rounds; x floor: the median "
-            "of the ratios within each round. An idle connection is Pss, "
-            "all processes of a server.", "", *cpu_table(data),
+            f"Medians; rounds: {len(data['rounds'])}. x floor: the median of "
+            "the ratios within each round. An idle connection is Pss, all "
+            "processes of a server.", "", *cpu_table(data),
             "## Latency, microseconds: p50 / p99 / p99.9", "",
             *latency_table(data)]
     if data["open"]:
