@@ -13,7 +13,7 @@ import time
 
 from servers import BENCH, BenchError
 
-PER_SOURCE = 4000   # connections from one address, under the node's limit
+PER_SOURCE = 2000   # connections from one address, under the node's limit
 PAGE = os.sysconf("SC_PAGESIZE")
 
 
@@ -21,9 +21,10 @@ def sources(connections):
     return max(8, -(-connections // PER_SOURCE))
 
 
-def arguments(server, mode, connections, options):
+def arguments(server, mode, connections, options, among=0):
+    """among: so many connections, of several generators, share sources."""
     return [str(BENCH / "load"), "-c", str(connections),
-            "-s", str(sources(connections)), "-f", "64",
+            "-s", str(sources(max(among, connections))), "-f", "64",
             "-p", ",".join(map(str, server.pids)),
             *server.options, *map(str, options), mode, server.what,
             str(server.port)]
@@ -52,9 +53,9 @@ def load(server, cpus, mode, connections, *options, prefix=()):
 
 
 @contextlib.contextmanager
-def held(server, cpus, connections):
+def held(server, cpus, connections, among=0):
     """So many greeted connections that say nothing.  None may be closed."""
-    proc = spawn(arguments(server, "hold", connections, ()), cpus,
+    proc = spawn(arguments(server, "hold", connections, (), among), cpus,
                  stdin=subprocess.PIPE)
     try:
         if proc.stdout.readline().split() != ["held", str(connections)]:
@@ -72,10 +73,9 @@ def held(server, cpus, connections):
 def held_all(server, cpus, connections, most):
     """Likewise, with as many holders as their descriptors need."""
     with contextlib.ExitStack() as stack:
-        while connections > 0:
-            n = min(connections, most)
-            stack.enter_context(held(server, cpus, n))
-            connections -= n
+        for first in range(0, connections, most):
+            n = min(most, connections - first)
+            stack.enter_context(held(server, cpus, n, connections))
         yield
 
 
