@@ -36,8 +36,8 @@ FULL = dict(rounds=5, seconds=1.0, warm_up=0.25, connections=10000,
 QUICK = dict(rounds=3, seconds=0.2, warm_up=0.1, connections=1500,
              open_rounds=2, open_seconds=0.5, idle=3, growth_rounds=0,
              growth=(), phases=("rounds", "memory", "open", "calls"))
-SCALE = dict(FULL, growth_rounds=3, growth=(100, 1000, 5000, 10000, 15000, 19000),
-             phases=("growth", "scale"))
+SCALE = dict(FULL, growth_rounds=3, phases=("growth", "scale"),
+             growth=(100, 1000, 5000, 10000, 15000, 19000))
 
 
 BEGIN = time.monotonic()
