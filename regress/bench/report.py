@@ -302,25 +302,32 @@ def preamble(data):
     return lines
 
 
-def render(data):
-    lines = ["# Results", "", *preamble(data)]
+def sections(data):
     if data["rounds"]:
-        lines += [
-            "## CPU, microseconds per message or connection", "",
+        yield "CPU, microseconds per message or connection", [
             f"Medians; rounds: {len(data['rounds'])}. x floor: the median of "
             "the ratios within each round. An idle connection is Pss, all "
-            "processes of a server.", "", *cpu_table(data),
-            "## Latency, microseconds: p50 / p99 / p99.9", "",
-            *latency_table(data)]
+            "processes of a server.", "", *cpu_table(data)]
+        yield "Latency, microseconds: p50 / p99 / p99.9", latency_table(data)
     if data["open"]:
-        lines += [f"## Open loop at {data['open_rate']:,} messages a second, "
-                  f"{len(data['open'])} rounds, microseconds", "",
-                  *open_table(data)]
+        yield (f"Open loop at {data['open_rate']:,} messages a second, "
+               f"{len(data['open'])} rounds, microseconds", open_table(data))
     if data["growth"]:
-        lines += ["## CPU per message as sessions grow, at "
-                  f"{data['growth_rate']:,} messages a second", "",
-                  *growth_table(data)]
+        yield ("CPU per message as sessions grow, at "
+               f"{data['growth_rate']:,} messages a second",
+               growth_table(data))
     if data["scale"]:
-        lines += ["## Memory as sessions grow", "", *scale_table(data)]
-    lines += ["## Must show", "", *claims_table(data)]
+        yield "Memory as sessions grow", scale_table(data)
+    if data["plan"] != "scale":
+        yield "Must show", claims_table(data)
+
+
+TITLES = {"bench": "Results", "quick": "Results of a quick run",
+          "scale": "Results as sessions grow"}
+
+
+def render(data):
+    lines = [f"# {TITLES[data['plan']]}", "", *preamble(data)]
+    for title, text in sections(data):
+        lines += [f"## {title}", "", *text]
     return "\n".join(lines).rstrip() + "\n"

@@ -3,8 +3,8 @@
 Compare the node with the floor and with its peers: `make bench'.
 
 Each round starts every server afresh, in turn, pinned to one processor with
-the load generator on another.  What was measured goes to results.json and,
-as tables, to RESULTS.md in the build directory and to standard output.
+the load generator on another.  What was measured goes to standard output as
+tables, and to RESULTS.md and bench.json or scale.json in the build directory.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Bench:
         if len(cpus) < 2:
             say("one processor: server and client share it")
         self.data = {
-            "machine": report.machine(), "error": None,
+            "plan": plan.name, "machine": report.machine(), "error": None,
             "servers": [], "rounds": [],
             "memory": {}, "rest": None, "open": [], "growth": [],
             "calls": {}, "scale": [], "open_rate": OPEN_RATE,
@@ -244,9 +244,10 @@ class Bench:
                 self.data["calls"][server.name] = found
 
     def run(self):
-        servers = self.present()
+        of_all = {"rounds", "memory"}
+        servers = self.present() if of_all & set(self.plan.phases) else []
         for phase in self.plan.phases:
-            if phase in ("rounds", "memory"):
+            if phase in of_all:
                 getattr(self, phase)(servers)
             else:
                 getattr(self, phase)()
@@ -259,7 +260,7 @@ def arguments():
                      help="node and floor alone, within a minute")
     how.add_argument("--scale", action="store_true",
                      help="how CPU and memory grow with sessions")
-    p.add_argument("--rounds", type=int, help="instead of 5, or 3")
+    p.add_argument("--rounds", type=int, help="of everything that has rounds")
     p.add_argument("--phases", help="some of " + ",".join(PHASES))
     p.add_argument("--server", action="append", dest="servers", default=[],
                    help="only these (the floor must be one), as named in "
@@ -274,10 +275,13 @@ def arguments():
 def plan_of(args):
     plan = SimpleNamespace(**(QUICK if args.quick else
                               SCALE if args.scale else FULL))
+    plan.name = "quick" if args.quick else \
+        "scale" if args.scale else "bench"
     plan.quick = args.quick
     plan.servers = args.servers
     plan.most = args.most
-    plan.rounds = args.rounds or plan.rounds
+    if args.rounds:
+        plan.rounds = plan.open_rounds = plan.growth_rounds = args.rounds
     if args.phases:
         plan.phases = args.phases.split(",")
         if not set(plan.phases) <= set(PHASES):
@@ -297,12 +301,18 @@ def raise_limit(need):
 
 
 def write(data, publish):
-    text = report.render(data)
-    (BENCH / "results.json").write_text(json.dumps(data, indent=1) + "\n")
-    (BENCH / "RESULTS.md").write_text(text)
-    if publish and not data["error"]:
+    """RESULTS.md is of the last runs of both kinds that are not quick."""
+    print(report.render(data), end="")
+    (BENCH / f"{data['plan']}.json").write_text(
+        json.dumps(data, indent=1) + "\n")
+    if data["plan"] == "quick" or data["error"]:
+        return
+    last = [json.loads(path.read_text()) for path in
+            (BENCH / "bench.json", BENCH / "scale.json") if path.exists()]
+    (BENCH / "RESULTS.md").write_text("\n".join(
+        report.render(d) for d in last if not d["error"]))
+    if publish:
         shutil.copy(BENCH / "RESULTS.md", SOURCE / "RESULTS.md")
-    print(text, end="")
 
 
 def main():
