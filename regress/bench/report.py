@@ -164,7 +164,7 @@ def claims_cpu(data):
 
 def claims_idle(data):
     pss = data["memory"].get("node", {})
-    yield Claim(5, f"an idle session of {pss.get('connections', 0):,}, Pss",
+    yield Claim(5, f"an idle session of {pss.get('connections', 10000):,}, Pss",
                 400, pss.get("pss"), unit("B"))
     rest = data["rest"]
     yield Claim(5, "two workers, audit on, at rest, Pss", 8,

@@ -269,7 +269,10 @@ def arguments():
                    help="scale: descriptors that a process may have")
     p.add_argument("--publish", action="store_true",
                    help="write RESULTS.md into the source as well")
-    return p.parse_args()
+    args = p.parse_args()
+    if args.publish and (args.quick or args.phases or args.servers):
+        p.error("only whole results are published")
+    return args
 
 
 def plan_of(args):
