@@ -1,6 +1,6 @@
 /*
  * Hooks for the regression tests of the sandbox, in builds that were
- * configured with --enable-regress-hooks: hooks_regress.c.  In all others,
+ * configured with --enable-regress-hooks: hooks_linux.c.  In all others,
  * hooks_none.c, nothing of this is there.
  */
 #ifndef HOOKS_H

@@ -1,7 +1,7 @@
 /*
  * The sandbox is the separation: all processes share one uid, so what a
  * compromised child cannot do is what its sandbox forbids.  One file per
- * mechanism: sandbox_linux.c (with landlock.c and filter.c),
+ * mechanism: sandbox_linux.c (with landlock_linux.c and filter_linux.c),
  * sandbox_pledge.c, sandbox_none.c.
  */
 #ifndef SANDBOX_H
