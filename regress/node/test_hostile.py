@@ -352,7 +352,7 @@ def test_a_flood_keeps_nobody_from_the_supervisor(lab, play):
             time.sleep(0.05)
         beat(enter(node, "late"), 1, "late")
         plan.stop()
-        assert slowest < 1
+        assert slowest < 3
         watch.end(play, sent=plan.control.sent,
                   slowest_answer_ms=round(slowest * 1000))
 
