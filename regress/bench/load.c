@@ -285,7 +285,7 @@ load_print(const struct load *l)
 int
 main(int argc, char **argv)
 {
-	static struct load load = {
+	struct load load = {
 		.connections = 64,
 		.depth = 1,
 		.in_flight = 64,

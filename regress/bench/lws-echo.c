@@ -103,15 +103,18 @@ main(int argc, char **argv)
 {
 	struct lws_context_creation_info info = { 0 };
 	struct lws_context *ctx;
+	const char *wrong;
 
 	if (argc != 2)
 		errx(2, "usage: lws-echo port");
 	lws_set_log_level(LLL_ERR, NULL);
-	info.port = atoi(argv[1]);
+	info.port = (int)strtonum(argv[1], 1, UINT16_MAX, &wrong);
+	if (wrong != NULL)
+		errx(2, "port %s: %s", argv[1], wrong);
 	info.iface = "127.0.0.1";
 	info.protocols = protocols;
-	info.gid = (gid_t)-1;
-	info.uid = (uid_t)-1;
+	info.gid = -1;
+	info.uid = -1;
 	ctx = lws_create_context(&info);
 	if (ctx == NULL)
 		errx(1, "cannot start");

@@ -50,8 +50,11 @@ main(void)
 	if (key == NULL)
 		errx(1, "no Ed25519 here");
 	sign(key, text);
-	for (begin = used(); used() - begin < SECOND / 2; count++)
+	begin = used();
+	do {
 		sign(key, text);
+		count++;
+	} while (used() - begin < SECOND / 2);
 	printf("%llu\n", (unsigned long long)((used() - begin) / count));
 	EVP_PKEY_free(key);
 	return 0;

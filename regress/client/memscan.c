@@ -146,6 +146,8 @@ windows_make(struct memscan *m)
 
 	for (i = 0; i < m->npatterns; i++)
 		n += m->patterns[i].len - SEED + 1;
+	if (n == 0)
+		errx(2, "no pattern");
 	m->windows = calloc(n, sizeof(*m->windows));
 	m->buckets = calloc((size_t)1 << BUCKET_BITS, sizeof(*m->buckets));
 	m->filter = calloc((size_t)1 << (FILTER_BITS - 3), 1);
@@ -322,10 +324,27 @@ scan_mapping(
 		scan_pages(m, mem, run, end);
 }
 
+/* The addresses that a line of maps begins with; 0 or -1. */
+static int
+mapping_range(const char *line, uint64_t *start, uint64_t *end, char **rest)
+{
+	char *p;
+
+	*start = strtoull(line, &p, 16);
+	if (p == line || *p != '-')
+		return -1;
+	line = p + 1;
+	*end = strtoull(line, &p, 16);
+	if (p == line || *p != ' ')
+		return -1;
+	*rest = p;
+	return 0;
+}
+
 static void
 scan_memory(struct memscan *m)
 {
-	char line[PATH_MAX + 128], mode[8], name[PATH_MAX];
+	char line[PATH_MAX + 128], mode[8], name[PATH_MAX], *rest;
 	int mem = open_proc(m, "mem"), pagemap = open_proc(m, "pagemap");
 	int fd = open_proc(m, "maps");
 	FILE *maps = fd == -1 ? NULL : fdopen(fd, "r");
@@ -335,9 +354,8 @@ scan_memory(struct memscan *m)
 		err(1, "%ld: maps", (long)m->pid);
 	while (fgets(line, sizeof(line), maps) != NULL) {
 		name[0] = '\0';
-		if (sscanf(line,
-			"%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s %4095[^\n]",
-			&start, &end, mode, name) < 3)
+		if (mapping_range(line, &start, &end, &rest) == -1 ||
+		    sscanf(rest, " %7s %*s %*s %*s %4095[^\n]", mode, name) < 1)
 			errx(1, "maps: %s", line);
 		/* The kernel's own pages. */
 		if (strncmp(name, "[vvar", 5) == 0 ||
@@ -470,6 +488,17 @@ memscan_clear(struct memscan *m)
 	free(m->buf);
 }
 
+static pid_t
+pid_parse(const char *text)
+{
+	char *end;
+	long pid = strtol(text, &end, 10);
+
+	if (*text == '\0' || *end != '\0' || pid < 1 || pid > INT_MAX)
+		errx(2, "not a process: %s", text);
+	return (pid_t)pid;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -483,7 +512,7 @@ main(int argc, char *argv[])
 	patterns_read(&m, stdin);
 	windows_make(&m);
 	for (i = 1; i < argc; i++) {
-		m.pid = (pid_t)atol(argv[i]);
+		m.pid = pid_parse(argv[i]);
 		scan_memory(&m);
 		scan_stream(&m, "environ");
 		scan_stream(&m, "cmdline");

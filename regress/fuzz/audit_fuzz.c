@@ -241,7 +241,7 @@ take_over(int fd, unsigned flags)
 		close(own);
 	} else {
 		/* As if it were open for appending. */
-		lseek(own, 0, SEEK_END);
+		FUZZ_ASSERT(lseek(own, 0, SEEK_END) != -1);
 		if ((flags & FLAG_FULL) != 0)
 			fill_disk(&l, &r, before, after);
 		if ((flags & FLAG_KEY) != 0) {

@@ -180,12 +180,14 @@ load(const struct input *in, unsigned memory)
 	const char *path;
 	struct conf_env *env = environment(in, memory % 8);
 	struct conf *conf;
+	mode_t mode;
 	int fd;
 
 	if (env != NULL && (in->flags & FLAG_FORGET) != 0)
 		conf_env_forget(env);
 	fd = fuzz_file(in->text, in->len, &path);
-	fchmod(fd, (in->flags & FLAG_OPEN_MODE) != 0 ? 0644 : 0600);
+	mode = (in->flags & FLAG_OPEN_MODE) != 0 ? 0644 : 0600;
+	FUZZ_ASSERT(fchmod(fd, mode) == 0);
 	if ((in->flags & FLAG_NO_FILE) != 0)
 		path = in->len % 2 == 0 ? "/" : "/nonexistent";
 	fuzz_memory(memory);

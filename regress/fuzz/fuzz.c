@@ -138,7 +138,7 @@ fuzz_file(const void *data, size_t len, const char **path)
 	}
 	FUZZ_ASSERT(ftruncate(fd, 0) == 0);
 	FUZZ_ASSERT(pwrite(fd, data, len, 0) == (ssize_t)len);
-	lseek(fd, 0, SEEK_SET);
+	FUZZ_ASSERT(lseek(fd, 0, SEEK_SET) == 0);
 	*path = name;
 	return fd;
 }

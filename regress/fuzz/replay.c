@@ -2,11 +2,11 @@
  * A main for where there is no fuzzing engine: runs a target on files, and
  * on the files of directories, once each.
  */
+#include <sys/types.h>
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <err.h>
-#include <limits.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,38 +35,34 @@ replay_file(const char *path, size_t size)
 	replayed++;
 }
 
-static void
-replay_path(const char *path)
+/* So that what one input leaves behind meets the same one each time. */
+static int
+by_name(const FTSENT **a, const FTSENT **b)
 {
-	char below[PATH_MAX];
-	struct dirent *e;
-	struct stat st;
-	DIR *dir;
-
-	if (stat(path, &st) == -1)
-		err(1, "%s", path);
-	if (!S_ISDIR(st.st_mode)) {
-		replay_file(path, (size_t)st.st_size);
-		return;
-	}
-	if ((dir = opendir(path)) == NULL)
-		err(1, "%s", path);
-	while ((e = readdir(dir)) != NULL) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
-		replay_path(below);
-	}
-	closedir(dir);
+	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
 int
 main(int argc, char *argv[])
 {
-	int i;
+	FTSENT *e;
+	FTS *fts;
 
-	for (i = 1; i < argc; i++)
-		replay_path(argv[i]);
+	if (argc < 2)
+		errx(2, "usage: NAME_fuzz file ...");
+	fts = fts_open(argv + 1, FTS_LOGICAL | FTS_NOCHDIR, by_name);
+	if (fts == NULL)
+		err(1, "%s", argv[1]);
+	while ((e = fts_read(fts)) != NULL) {
+		if (e->fts_level > FTS_ROOTLEVEL && e->fts_name[0] == '.')
+			fts_set(fts, e, FTS_SKIP);
+		else if (e->fts_info == FTS_F)
+			replay_file(
+			    e->fts_accpath, (size_t)e->fts_statp->st_size);
+		else if (e->fts_info != FTS_D && e->fts_info != FTS_DP)
+			errc(1, e->fts_errno, "%s", e->fts_path);
+	}
+	fts_close(fts);
 	fprintf(stderr, "%zu inputs\n", replayed);
 	return replayed > 0 ? 0 : 1;
 }

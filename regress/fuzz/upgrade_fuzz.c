@@ -125,6 +125,15 @@ same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static bool
+same_credential(const struct credential *a, const struct credential *b)
+{
+	return a->kind == b->kind && a->id_len == b->id_len &&
+	       a->key_len == b->key_len &&
+	       memcmp(a->id, b->id, sizeof(a->id)) == 0 &&
+	       memcmp(a->key, b->key, sizeof(a->key)) == 0;
+}
+
 static void
 compare(const struct verdict *a, const struct verdict *b)
 {
@@ -136,8 +145,7 @@ compare(const struct verdict *a, const struct verdict *b)
 	FUZZ_ASSERT(memcmp(a->response, b->response, a->response_len) == 0);
 	if (a->state != UPGRADE_DONE)
 		return;
-	FUZZ_ASSERT(
-	    memcmp(&a->credential, &b->credential, sizeof(a->credential)) == 0);
+	FUZZ_ASSERT(same_credential(&a->credential, &b->credential));
 	FUZZ_ASSERT(same_text(a->origin, b->origin));
 	FUZZ_ASSERT(same_text(a->forwarded_for, b->forwarded_for));
 }

@@ -26,8 +26,6 @@ enum flag {
 #define MESSAGES_MAX 64
 
 /* The nonce is known, so that an answer can be right. */
-void arc4random_buf(void *, size_t);
-
 void
 arc4random_buf(void *buf, size_t len)
 {
@@ -67,13 +65,16 @@ url_input(const char *text)
 {
 	struct wsurl u;
 	const char *why = wsurl_parse(&u, text);
+	char *end;
+	long port;
 
 	FUZZ_ASSERT(why == NULL || why[0] != '\0');
 	if (why != NULL)
 		return;
 	FUZZ_ASSERT(u.host[0] != '\0' && strlen(u.host) < sizeof(u.host));
 	FUZZ_ASSERT(fuzz_is_printable(u.host, strlen(u.host), false));
-	FUZZ_ASSERT(atoi(u.port) > 0 && atoi(u.port) < 65536);
+	port = strtol(u.port, &end, 10);
+	FUZZ_ASSERT(*end == '\0' && port > 0 && port < 65536);
 	FUZZ_ASSERT(u.target[0] == '/');
 	/* Nothing of it can end a line of the request. */
 	FUZZ_ASSERT(fuzz_is_printable(u.target, strlen(u.target), false));

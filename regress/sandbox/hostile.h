@@ -1,24 +1,26 @@
 /*
  * A process of the node in the hands of somebody who knows all of it: what
- * the lies of lies.c and the plays of hostile.c share.
+ * the lies of lies.c, the plays of plays.c and the rest in hostile.c share.
  */
 #ifndef HOSTILE_H
 #define HOSTILE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "msg.h"
 
 #define LIES_MAX 1024
+#define CHANNEL  3 /* to the supervisor */
 
 /* What of it is descriptors. */
 enum thing {
 	THING_NONE = 0,
 	THING_PIPE,
 	THING_PIPE_IN, /* the end to write to */
-	THING_RANDOM, /* /dev/zero */
+	THING_RANDOM, /* /dev/urandom */
 	THING_NULL,
 	THING_DIRECTORY,
 	THING_PATH, /* O_PATH */
@@ -94,5 +96,51 @@ struct control {
 	_Atomic uint32_t pid[LIES_MAX]; /* who told which lie */
 	_Atomic uint32_t seen[LIES_MAX]; /* 1: the peer ended the channel */
 };
+
+struct hostile {
+	enum role role;
+	unsigned slot;
+	struct control *control;
+	uint32_t generation;
+	bool ready; /* said so */
+	bool well; /* and that as it should be */
+	int shared; /* descriptor of the table, -1: none */
+	int client; /* the first connection that was passed, -1: none */
+	int peers[64]; /* channels to siblings */
+	enum role peer_role[64];
+	size_t npeers;
+	uint32_t asked; /* the last request of the supervisor */
+	uint64_t random;
+	uint64_t scene; /* the last one we were in */
+	struct lies lies;
+	uint8_t buf[sizeof(struct msg_hdr) + MSG_MAX_PAYLOAD];
+};
+
+/* The same for the same seed. */
+uint64_t next_random(struct hostile *);
+/* Milliseconds. */
+void pause_ms(long);
+/* A message without descriptors, heard or not. */
+void say(int fd, unsigned type, const void *payload, size_t size);
+
+/* The test has not ended the play. */
+bool going_on(const struct hostile *);
+/* The number of the next lie to tell, -1 when all are told. */
+int my_turn(struct hostile *);
+
+/* Take one message, and do as told; false when none came in that time. */
+bool behave(struct hostile *, int timeout_ms);
+/* Answer the question of that type as if nothing were there. */
+void behave_asked(struct hostile *, unsigned type, uint32_t first);
+
+/* What the test asks for now. */
+void perform(struct hostile *);
+/*
+ * Claim so many refusals for our own slot.  With many of them the supervisor
+ * gives new clients to others.
+ */
+void claim_refusals(struct hostile *, uint32_t count);
+/* For the test: the names of the pages, and what is expected. */
+void page_lies_print(void);
 
 #endif /* HOSTILE_H */

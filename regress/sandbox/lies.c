@@ -43,6 +43,30 @@ const char *const thing_names[THING__MAX] = {
 /* ---- things to send ---- */
 
 static int
+datagram_send(int fd, void *data, size_t size, const int *fds, unsigned nfds)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t buf[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = size };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cm;
+
+	memset(&control, 0, sizeof(control));
+	if (nfds > 0) {
+		mh.msg_control = control.buf;
+		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+		cm = CMSG_FIRSTHDR(&mh);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+		memcpy(CMSG_DATA(cm), fds, sizeof(int) * nfds);
+	}
+	return sendmsg(fd, &mh, MSG_NOSIGNAL) == -1 ? -1 : 0;
+}
+
+static int
 thing_pipe(int end)
 {
 	int fds[2];
@@ -70,12 +94,13 @@ thing_listener(struct sockaddr_in *sin, socklen_t *len)
 static int
 thing_pair(void)
 {
-	struct shot s = shot_true(MSG_LOG, 8, 1);
-	int fds[2];
+	char data[16] = "";
+	int fds[2], null = open("/dev/null", O_RDWR);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == -1 ||
-	    shot_fire(fds[0], &s) == -1)
+	if (null == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == -1 ||
+	    datagram_send(fds[0], data, sizeof(data), &null, 1) == -1)
 		return -1;
+	close(null);
 	close(fds[0]);
 	return fds[1];
 }
@@ -144,30 +169,6 @@ shot_patched(
 	return s;
 }
 
-static int
-shot_send(int fd, void *data, size_t size, const int *fds, unsigned nfds)
-{
-	union {
-		struct cmsghdr align;
-		uint8_t buf[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	} control;
-	struct iovec iov = { .iov_base = data, .iov_len = size };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
-
-	memset(&control, 0, sizeof(control));
-	if (nfds > 0) {
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(cm), fds, sizeof(int) * nfds);
-	}
-	return sendmsg(fd, &mh, MSG_NOSIGNAL) == -1 ? -1 : 0;
-}
-
 int
 shot_fire(int fd, const struct shot *s)
 {
@@ -190,7 +191,7 @@ shot_fire(int fd, const struct shot *s)
 	memcpy(data + head + s->at, &s->value, s->width);
 	for (i = 0; i < s->nfds; i++)
 		fds[i] = one;
-	rv = shot_send(fd, data, head + s->size, fds, s->nfds);
+	rv = datagram_send(fd, data, head + s->size, fds, s->nfds);
 	if (one != -1)
 		close(one);
 	return rv;
@@ -340,7 +341,7 @@ lies_sizes(struct lies *l, enum role from, enum role to)
 						     : TOO_LONG,
 			r->min_fds),
 		    "%s much too long", r->name);
-		for (n = r->max_fds + 1u; n < MSG_MAX_FDS; n *= 4)
+		for (n = r->max_fds + 1U; n < MSG_MAX_FDS; n *= 4)
 			lie(l, "unexpected descriptor",
 			    shot_true(t, r->min_len, n), "%s with %u of them",
 			    r->name, n);
@@ -641,7 +642,7 @@ lies_reply(struct lies *l)
 	    shot_patched(MSG_AUTH_REPLY, 20, 12, 4, 2 | 4 << 16),
 	    "auth_reply: refused to somebody");
 	lie(l, "answers nonsense",
-	    shot_patched(MSG_AUTH_REPLY, 20, 12, 4, 1 | 0xffffu << 16),
+	    shot_patched(MSG_AUTH_REPLY, 20, 12, 4, 1 | 0xffffU << 16),
 	    "auth_reply: an id that overruns");
 	lie(l, NULL, shot_patched(MSG_AUTH_REPLY, 20, 12, 4, 1 | 4 << 16),
 	    "auth_reply: to no question");

@@ -54,7 +54,7 @@ each_value_is_in_a_bucket_that_is_narrow(void **state)
 	struct histogram *h = *state;
 	uint64_t bound, value;
 
-	for (value = 1; value < 1ull << 40; value += value / 97 + 1) {
+	for (value = 1; value < 1ULL << 40; value += value / 97 + 1) {
 		histogram_reset(h);
 		histogram_add(h, value);
 		/* The maximum would hide the bound of the bucket. */
@@ -107,9 +107,9 @@ what_takes_for_ever_is_the_maximum(void **state)
 
 	histogram_reset(h);
 	histogram_add(h, 5);
-	histogram_add(h, 1ull << 50);
+	histogram_add(h, 1ULL << 50);
 	assert_int_equal(histogram_quantile(h, 0.5), 5);
-	assert_int_equal(histogram_quantile(h, 0.999), 1ull << 50);
+	assert_int_equal(histogram_quantile(h, 0.999), 1ULL << 50);
 }
 
 int

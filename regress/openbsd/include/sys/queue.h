@@ -1,8 +1,35 @@
-/* queue(3): tail queues. */
+/* queue(3): lists and tail queues. */
 #ifndef OPENBSD_SYS_QUEUE_H
 #define OPENBSD_SYS_QUEUE_H
 
 #include <stddef.h>
+
+#define SLIST_HEAD(name, type)          \
+	struct name {                   \
+		struct type *slh_first; \
+	}
+#define SLIST_ENTRY(type)              \
+	struct {                       \
+		struct type *sle_next; \
+	}
+#define SLIST_FIRST(head)      ((head)->slh_first)
+#define SLIST_NEXT(elm, field) ((elm)->field.sle_next)
+#define SLIST_FOREACH(var, head, field)                \
+	for ((var) = SLIST_FIRST(head); (var) != NULL; \
+	     (var) = SLIST_NEXT(var, field))
+#define SLIST_INIT(head)                  \
+	do {                              \
+		SLIST_FIRST(head) = NULL; \
+	} while (0)
+#define SLIST_INSERT_HEAD(head, elm, field)                \
+	do {                                               \
+		(elm)->field.sle_next = (head)->slh_first; \
+		(head)->slh_first = (elm);                 \
+	} while (0)
+#define SLIST_REMOVE_HEAD(head, field)                                 \
+	do {                                                           \
+		(head)->slh_first = (head)->slh_first->field.sle_next; \
+	} while (0)
 
 #define TAILQ_HEAD(name, type)          \
 	struct name {                   \
