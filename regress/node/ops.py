@@ -299,7 +299,12 @@ def kill_child(node, name, slot=0, number=signal.SIGKILL):
     Kill and wait for the successor, no longer than is allowed; returns both,
     as show processes has them.
     """
-    victim = process(node, name, slot)
+    def alive():
+        p = process(node, name, slot)
+        return p["pid"] > 0 and p
+
+    # Process 0 would be our own group: the whole run would end, and silently.
+    victim = wait_for(alive, f"a {name}[{slot}] to kill", RESPAWN, 0.01)
     os.kill(victim["pid"], number)
     heir = successor(node, name, slot, victim["pid"])
     node.settle()
