@@ -25,6 +25,9 @@
  */
 #define CHAN_DRAIN_MAX 4096
 
+/* Bytes of messages that wait for the end of a turn, at most. */
+#define CHAN_POST_MAX 4096
+
 struct chan_out {
 	TAILQ_ENTRY(chan_out) entry;
 	size_t nfds;
@@ -43,6 +46,9 @@ struct chan {
 	struct event *writable;
 	TAILQ_HEAD(, chan_out) queue;
 	size_t queued; /* bytes in the queue */
+	struct event *turn_ends; /* active while something is posted */
+	size_t posted; /* bytes of messages that leave then */
+	uint8_t post[CHAN_POST_MAX];
 	bool paused;
 	const char *why; /* the rule that the peer broke */
 	bool *freed; /* set by chan_free() inside a callback */
@@ -50,6 +56,7 @@ struct chan {
 
 static void chan_readable(int, short, void *);
 static void chan_writable(int, short, void *);
+static void chan_turn_ends(int, short, void *);
 
 struct chan *
 chan_new(struct event_base *base, int fd, enum role me, enum role peer,
@@ -69,8 +76,9 @@ chan_new(struct event_base *base, int fd, enum role me, enum role peer,
 	    event_new(base, fd, EV_READ | EV_PERSIST, chan_readable, ch);
 	ch->writable =
 	    event_new(base, fd, EV_WRITE | EV_PERSIST, chan_writable, ch);
+	ch->turn_ends = event_new(base, -1, 0, chan_turn_ends, ch);
 	if (ch->readable == NULL || ch->writable == NULL ||
-	    event_add(ch->readable, NULL) == -1) {
+	    ch->turn_ends == NULL || event_add(ch->readable, NULL) == -1) {
 		ch->fd = -1;
 		chan_free(ch);
 		errno = ENOMEM;
@@ -114,8 +122,11 @@ chan_free(struct chan *ch)
 		event_free(ch->readable);
 	if (ch->writable != NULL)
 		event_free(ch->writable);
+	if (ch->turn_ends != NULL)
+		event_free(ch->turn_ends);
 	if (ch->fd != -1)
 		close(ch->fd);
+	explicit_bzero(ch->post, ch->posted);
 	free(ch);
 }
 
@@ -192,25 +203,15 @@ chan_enqueue(struct chan *ch, struct iovec *iov, size_t niov, const int *fds,
 	return 0;
 }
 
+/* Send a datagram, or queue it.  The descriptors are closed. */
 static int
-chan_transmit(struct chan *ch, enum msg_type type,
-    const struct iovec payload[2], const int *fds, size_t nfds)
+chan_datagram(struct chan *ch, struct iovec *iov, size_t niov, const int *fds,
+    size_t nfds)
 {
-	struct msg_hdr hdr;
-	struct iovec iov[3] = { { &hdr, sizeof(hdr) }, payload[0], payload[1] };
-	size_t len = payload[0].iov_len + payload[1].iov_len;
 	int error;
 
-	if (len > MSG_MAX_PAYLOAD || nfds > MSG_MAX_FDS) {
-		chan_close_fds(fds, nfds);
-		errno = EMSGSIZE;
-		return -1;
-	}
-	hdr.type = type;
-	hdr.nfds = nfds;
-	hdr.len = len;
 	if (TAILQ_EMPTY(&ch->queue)) {
-		if (chan_sendmsg(ch, iov, 3, fds, nfds) != -1) {
+		if (chan_sendmsg(ch, iov, niov, fds, nfds) != -1) {
 			chan_close_fds(fds, nfds);
 			return 0;
 		}
@@ -221,13 +222,57 @@ chan_transmit(struct chan *ch, enum msg_type type,
 			return -1;
 		}
 	}
-	if (chan_enqueue(ch, iov, 3, fds, nfds) == -1) {
+	if (chan_enqueue(ch, iov, niov, fds, nfds) == -1) {
 		error = errno;
 		chan_close_fds(fds, nfds);
 		errno = error;
 		return -1;
 	}
 	return 0;
+}
+
+/*
+ * What was posted leaves.  If it cannot, because the peer has gone, that will
+ * be read soon enough.
+ */
+static void
+chan_send_posted(struct chan *ch)
+{
+	struct iovec iov = { ch->post, ch->posted };
+
+	if (ch->posted == 0)
+		return;
+	chan_datagram(ch, &iov, 1, NULL, 0);
+	explicit_bzero(ch->post, ch->posted);
+	ch->posted = 0;
+}
+
+static void
+chan_turn_ends(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	chan_send_posted(arg);
+}
+
+static int
+chan_transmit(struct chan *ch, enum msg_type type,
+    const struct iovec payload[2], const int *fds, size_t nfds)
+{
+	struct msg_hdr hdr;
+	struct iovec iov[3] = { { &hdr, sizeof(hdr) }, payload[0], payload[1] };
+	size_t len = payload[0].iov_len + payload[1].iov_len;
+
+	if (len > MSG_MAX_PAYLOAD || nfds > MSG_MAX_FDS) {
+		chan_close_fds(fds, nfds);
+		errno = EMSGSIZE;
+		return -1;
+	}
+	hdr.type = type;
+	hdr.nfds = nfds;
+	hdr.len = len;
+	chan_send_posted(ch);
+	return chan_datagram(ch, iov, 3, fds, nfds);
 }
 
 /* An iovec does not promise to leave its bytes alone; sendmsg(2) does. */
@@ -252,6 +297,34 @@ chan_send(struct chan *ch, enum msg_type type, const void *head, size_t headlen,
 	return chan_transmit(ch, type, payload, NULL, 0);
 }
 
+static void
+chan_append(struct chan *ch, const void *p, size_t len)
+{
+	if (len > 0)
+		memcpy(ch->post + ch->posted, p, len);
+	ch->posted += len;
+}
+
+int
+chan_post(struct chan *ch, enum msg_type type, const void *head, size_t headlen,
+    const void *tail, size_t taillen)
+{
+	struct msg_hdr hdr = { .type = type, .len = headlen + taillen };
+	size_t size = sizeof(hdr) + hdr.len;
+
+	/* What is queued already goes out as it is. */
+	if (size > CHAN_POST_MAX || !TAILQ_EMPTY(&ch->queue))
+		return chan_send(ch, type, head, headlen, tail, taillen);
+	if (ch->posted + size > CHAN_POST_MAX)
+		chan_send_posted(ch);
+	if (ch->posted == 0)
+		event_active(ch->turn_ends, EV_WRITE, 0);
+	chan_append(ch, &hdr, sizeof(hdr));
+	chan_append(ch, head, headlen);
+	chan_append(ch, tail, taillen);
+	return 0;
+}
+
 int
 chan_send_fds(struct chan *ch, enum msg_type type, const int *fds, size_t nfds,
     const void *payload, size_t len)
@@ -267,6 +340,7 @@ chan_gone(struct chan *ch, enum chan_end end)
 {
 	event_del(ch->readable);
 	event_del(ch->writable);
+	event_del(ch->turn_ends);
 	ch->ops->gone(ch, end, ch->arg);
 }
 
@@ -310,6 +384,7 @@ chan_flush(struct chan *ch, int timeout_ms)
 	struct pollfd pfd = { .fd = ch->fd, .events = POLLOUT };
 	int64_t left;
 
+	chan_send_posted(ch);
 	while (chan_send_queue(ch) == -1) {
 		if (!chan_must_wait(errno))
 			return -1;
@@ -368,25 +443,68 @@ chan_refuse_fds(enum role me, const int *fds, size_t nfds)
 	chan_close_fds(fds, nfds);
 }
 
+/*
+ * What is wrong with a datagram of n bytes, NULL: nothing.  One message after
+ * the other, up to its end; one with descriptors is alone.
+ */
 static const char *
-chan_check(const struct chan *ch, const struct msghdr *mh,
-    const struct msg_hdr *hdr, size_t n, size_t nfds)
+chan_check(const struct chan *ch, const struct msghdr *mh, const uint8_t *data,
+    size_t n, size_t nfds)
 {
+	struct msg_hdr hdr;
+	const char *why;
+
 	if ((mh->msg_flags & MSG_CTRUNC) != 0)
 		return "too many descriptors";
 	if ((mh->msg_flags & MSG_TRUNC) != 0)
 		return "message too long";
-	if (n < sizeof(*hdr))
-		return "message too short";
-	if (hdr->len != n - sizeof(*hdr))
-		return "length is a lie";
-	if (hdr->nfds != nfds)
-		return "descriptor count is a lie";
-	return msg_check(hdr->type, ch->peer, ch->me, hdr->len, nfds);
+	do {
+		if (n < sizeof(hdr))
+			return "message too short";
+		memcpy(&hdr, data, sizeof(hdr));
+		n -= sizeof(hdr);
+		if (hdr.len > n || (nfds > 0 && hdr.len != n))
+			return "length is a lie";
+		if (hdr.nfds != nfds)
+			return "descriptor count is a lie";
+		why = msg_check(hdr.type, ch->peer, ch->me, hdr.len, nfds);
+		if (why != NULL)
+			return why;
+		data += sizeof(hdr) + hdr.len;
+		n -= hdr.len;
+	} while (n > 0);
+	return NULL;
 }
 
 /*
- * Read and dispatch one message.  Returns 1 to go on, 0 when there is none,
+ * Hand over the messages of a datagram that was checked, with m->nfds
+ * descriptors.  False when that has freed the channel.
+ */
+static bool
+chan_dispatch(struct chan *ch, struct msg *m, const uint8_t *data, size_t n)
+{
+	const uint8_t *end = data + n;
+	struct msg_hdr hdr;
+	bool freed = false;
+
+	while (data < end && ch->why == NULL) {
+		memcpy(&hdr, data, sizeof(hdr));
+		m->type = hdr.type;
+		m->data = data + sizeof(hdr);
+		m->len = hdr.len;
+		data = m->data + m->len;
+		/* cppcheck-suppress autoVariables; it is taken back below */
+		ch->freed = &freed;
+		ch->ops->message(ch, m, ch->arg);
+		if (freed)
+			return false;
+		ch->freed = NULL;
+	}
+	return true;
+}
+
+/*
+ * Read and dispatch one datagram.  Returns 1 to go on, 0 when there is none,
  * -1 when the channel is over (and maybe freed).
  */
 static int
@@ -403,8 +521,7 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		.msg_controllen = sizeof(control.buf) };
 	struct msg m = { .type = MSG_NONE };
 	const enum role me = ch->me;
-	struct msg_hdr hdr;
-	bool freed = false;
+	bool alive = true;
 	ssize_t n;
 
 	n = recvmsg(ch->fd, &mh, MSG_CMSG_CLOEXEC);
@@ -425,23 +542,12 @@ chan_receive(struct chan *ch, uint8_t *buf, size_t size)
 		chan_gone(ch, CHAN_EOF);
 		return -1;
 	}
-	memset(&hdr, 0, sizeof(hdr));
-	if ((size_t)n >= sizeof(hdr))
-		memcpy(&hdr, buf, sizeof(hdr));
-	ch->why = chan_check(ch, &mh, &hdr, n, m.nfds);
-	if (ch->why == NULL) {
-		m.type = hdr.type;
-		m.data = buf + sizeof(hdr);
-		m.len = hdr.len;
-		/* cppcheck-suppress autoVariables; it is taken back below */
-		ch->freed = &freed;
-		ch->ops->message(ch, &m, ch->arg);
-		if (!freed)
-			ch->freed = NULL;
-	}
+	ch->why = chan_check(ch, &mh, buf, (size_t)n, m.nfds);
+	if (ch->why == NULL)
+		alive = chan_dispatch(ch, &m, buf, (size_t)n);
 	chan_refuse_fds(me, m.fds, m.nfds);
 	explicit_bzero(buf, n);
-	if (freed)
+	if (!alive)
 		return -1;
 	if (ch->why != NULL) {
 		chan_gone(ch, CHAN_VIOLATION);

@@ -70,7 +70,13 @@ void chan_free(struct chan *);
  */
 int chan_send(struct chan *, enum msg_type, const void *head, size_t headlen,
     const void *tail, size_t taillen);
-/* The same with descriptors, which are always taken, even on failure. */
+/*
+ * As chan_send(), for what is small and frequent: such messages of one turn of
+ * the event loop leave at its end, in one datagram.  Order is kept.
+ */
+int chan_post(struct chan *, enum msg_type, const void *head, size_t headlen,
+    const void *tail, size_t taillen);
+/* As chan_send(), with descriptors, which are always taken, even on failure. */
 int chan_send_fds(struct chan *, enum msg_type, const int *fds, size_t nfds,
     const void *payload, size_t len);
 

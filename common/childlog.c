@@ -18,9 +18,13 @@ childlog_send(enum log_level level, const char *text, void *arg)
 	static uint32_t dropped;
 	struct chan *ch = arg;
 	struct msg_log m = { .level = level, .dropped = dropped };
+	/* An error may be the last that is heard of this process. */
+	int (*put)(struct chan *, enum msg_type, const void *, size_t,
+	    const void *, size_t) =
+	    level == LEVEL_ERROR ? chan_send : chan_post;
 
 	if (chan_queued(ch) > CHILDLOG_HIGH_WATER ||
-	    chan_send(ch, MSG_LOG, &m, sizeof(m), text, strlen(text)) == -1)
+	    put(ch, MSG_LOG, &m, sizeof(m), text, strlen(text)) == -1)
 		dropped++;
 	else
 		dropped = 0;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,13 @@ fatalx(const char *fmt, ...)
 	exit(1);
 }
 
+/* Vis(3) would leave it as it is. */
+static bool
+log_is_plain(unsigned char c)
+{
+	return c > ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 char *
 log_vis(char *dst, size_t dstsize, const void *src, size_t len)
 {
@@ -181,6 +189,13 @@ log_vis(char *dst, size_t dstsize, const void *src, size_t len)
 	size_t i, n, used = 0;
 
 	for (i = 0; i < len; i++) {
+		/* vis(3) has an eye for the locale, which takes its time. */
+		if (log_is_plain(p[i])) {
+			if (used + 1 >= dstsize)
+				break;
+			dst[used++] = (char)p[i];
+			continue;
+		}
 		vis(enc, p[i], VIS_CSTYLE | VIS_OCTAL | VIS_WHITE | VIS_DQ,
 		    i + 1 < len ? p[i + 1] : 0);
 		n = strlen(enc);

@@ -246,7 +246,7 @@ auth_answer(struct chan *ch, const struct msg_auth_ask *ask,
 	r.verdict = verdict;
 	r.id_len = key == NULL ? 0 : key->id_len;
 	/* A worker that does not take answers has stopped asking. */
-	if (chan_send(ch, MSG_AUTH_REPLY, &r, sizeof(r),
+	if (chan_post(ch, MSG_AUTH_REPLY, &r, sizeof(r),
 		key == NULL ? NULL : key->id, r.id_len) == -1)
 		log_warn("auth: an answer is lost");
 }

@@ -79,7 +79,7 @@ login_send(struct login_desk *desk, struct login *l)
 	wire_out_init(&out, tail, sizeof(tail));
 	wire_put(&out, cred->id, cred->id_len);
 	wire_put(&out, cred->key, cred->key_len);
-	if (chan_send(desk->auth, MSG_AUTH_ASK, &m, sizeof(m), tail, out.len) ==
+	if (chan_post(desk->auth, MSG_AUTH_ASK, &m, sizeof(m), tail, out.len) ==
 	    0) {
 		l->sent = true;
 		freezero(l->credential, sizeof(*l->credential));
@@ -151,7 +151,7 @@ login_reply(struct worker *w, struct chan *ch, struct msg *m)
 	if (l == NULL || !l->sent || client_id(l->client) != r.conn) {
 		/* The client left meanwhile. */
 		if (r.verdict == AUTH_GRANTED)
-			chan_send(ch, MSG_AUTH_LEFT, id, r.id_len, NULL, 0);
+			chan_post(ch, MSG_AUTH_LEFT, id, r.id_len, NULL, 0);
 		return;
 	}
 	login_answer(w, l, results[r.verdict], id, r.id_len);
@@ -178,7 +178,7 @@ login_introduce_clients(struct worker *w)
 
 	TAILQ_FOREACH(c, &w->clients, all) {
 		if (c->identity != NULL &&
-		    chan_send(w->logins.auth, MSG_AUTH_HERE, c->identity,
+		    chan_post(w->logins.auth, MSG_AUTH_HERE, c->identity,
 			strlen(c->identity), NULL, 0) == -1)
 			log_warn("auth: a client is not known to it");
 	}
@@ -249,7 +249,7 @@ void
 login_left(struct worker *w, const char *id, size_t len)
 {
 	if (w->logins.auth != NULL)
-		chan_send(w->logins.auth, MSG_AUTH_LEFT, id, len, NULL, 0);
+		chan_post(w->logins.auth, MSG_AUTH_LEFT, id, len, NULL, 0);
 }
 
 void

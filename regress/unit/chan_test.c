@@ -207,7 +207,9 @@ every_lie_ends_the_channel(void **state)
 		{ 0, 0, 0, 0, 0, "unknown message type" },
 		{ MSG__MAX, 0, 0, 0, 0, "unknown message type" },
 		{ 0xffff, 4, 0, 4, 0, "unknown message type" },
-		{ MSG_CONF_ACK, 4, 0, 5, 0, "length is a lie" },
+		{ MSG_CONF_ACK, 4, 0, 5, 0, "message too short" },
+		{ MSG_CONF_ACK, 4, 0, 12, 0, "unknown message type" },
+		{ MSG_CONF_ACK, 4, 1, 5, 1, "length is a lie" },
 		{ MSG_CONF_ACK, 5, 0, 4, 0, "length is a lie" },
 		{ MSG_CONF_ACK, 0xffffffff, 0, 4, 0, "length is a lie" },
 		{ MSG_CONF_ACK, 3, 0, 3, 0, "payload too short" },
@@ -268,6 +270,147 @@ nothing_is_dispatched_after_a_lie(void **state)
 	run(f);
 	assert_int_equal(f->messages, 0);
 	assert_int_equal(f->gone, 1);
+}
+
+/* So many good messages in one datagram. */
+static void
+peer_send_many(struct fixture *f, size_t count)
+{
+	struct {
+		struct msg_hdr hdr;
+		struct msg_conf_ack ack;
+	} messages[16] = { 0 };
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		messages[i].hdr.type = MSG_CONF_ACK;
+		messages[i].hdr.len = sizeof(messages[i].ack);
+	}
+	assert_int_equal(
+	    send(f->peer, messages, count * sizeof(messages[0]), 0),
+	    count * sizeof(messages[0]));
+}
+
+static void
+a_datagram_may_carry_many_messages(void **state)
+{
+	struct fixture *f = *state;
+
+	peer_send_many(f, 16);
+	run(f);
+	assert_int_equal(f->messages, 16);
+	assert_int_equal(f->gone, 0);
+}
+
+static void
+a_rejected_message_is_the_last_of_its_datagram(void **state)
+{
+	struct fixture *f = *state;
+
+	f->reject = "a lie inside";
+	peer_send_many(f, 16);
+	run(f);
+	assert_int_equal(f->messages, 1);
+	assert_int_equal(f->end, CHAN_VIOLATION);
+}
+
+static void
+a_channel_may_be_freed_in_the_middle_of_a_datagram(void **state)
+{
+	struct fixture *f = *state;
+
+	f->free_in_message = true;
+	peer_send_many(f, 16);
+	run(f);
+	assert_int_equal(f->messages, 1);
+	assert_null(f->ch);
+}
+
+/* What the peer has got in one datagram; 0: nothing. */
+static size_t
+peer_take(const struct fixture *f, uint8_t *buf, size_t size)
+{
+	ssize_t n = recv(f->peer, buf, size, 0);
+
+	return n == -1 ? 0 : (size_t)n;
+}
+
+static int
+post_level(struct fixture *f, uint32_t level)
+{
+	struct msg_log_level m = { level };
+
+	return chan_post(f->ch, MSG_LOG_LEVEL, &m, sizeof(m), NULL, 0);
+}
+
+static void
+what_is_posted_leaves_together_when_the_turn_ends(void **state)
+{
+	const size_t size =
+	    sizeof(struct msg_hdr) + sizeof(struct msg_log_level);
+	struct fixture *f = *state;
+	uint8_t buf[256];
+	uint32_t level;
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		assert_int_equal(post_level(f, i), 0);
+	assert_int_equal(peer_take(f, buf, sizeof(buf)), 0);
+	run(f);
+	assert_int_equal(peer_take(f, buf, sizeof(buf)), 3 * size);
+	for (i = 0; i < 3; i++) {
+		memcpy(&level, buf + i * size + sizeof(struct msg_hdr),
+		    sizeof(level));
+		assert_int_equal(level, i);
+	}
+	run(f);
+	assert_int_equal(peer_take(f, buf, sizeof(buf)), 0);
+}
+
+static void
+what_is_sent_does_not_overtake_what_is_posted(void **state)
+{
+	struct fixture *f = *state;
+	struct msg_hdr hdr;
+	uint8_t buf[256];
+
+	assert_int_equal(post_level(f, 1), 0);
+	assert_int_equal(
+	    chan_send(f->ch, MSG_CONF_COMMIT, NULL, 0, NULL, 0), 0);
+	assert_int_not_equal(peer_take(f, buf, sizeof(buf)), 0);
+	memcpy(&hdr, buf, sizeof(hdr));
+	assert_int_equal(hdr.type, MSG_LOG_LEVEL);
+	assert_int_equal(peer_take(f, buf, sizeof(buf)), sizeof(hdr));
+	memcpy(&hdr, buf, sizeof(hdr));
+	assert_int_equal(hdr.type, MSG_CONF_COMMIT);
+}
+
+static void
+more_than_fits_is_posted_in_several_datagrams(void **state)
+{
+	const size_t size =
+	    sizeof(struct msg_hdr) + sizeof(struct msg_log_level);
+	struct fixture *f = *state;
+	uint8_t buf[16384];
+	size_t i, n, total = 0;
+
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(post_level(f, i), 0);
+	run(f);
+	while ((n = peer_take(f, buf, sizeof(buf))) > 0)
+		total += n;
+	assert_int_equal(total, 1000 * size);
+}
+
+static void
+a_flush_takes_what_is_posted_along(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t buf[256];
+
+	assert_int_equal(post_level(f, 1), 0);
+	assert_int_equal(chan_flush(f->ch, 100), 0);
+	assert_int_not_equal(peer_take(f, buf, sizeof(buf)), 0);
 }
 
 static void
@@ -459,6 +602,13 @@ main(void)
 		TEST(every_lie_ends_the_channel),
 		TEST(a_datagram_without_a_header_ends_the_channel),
 		TEST(nothing_is_dispatched_after_a_lie),
+		TEST(a_datagram_may_carry_many_messages),
+		TEST(a_rejected_message_is_the_last_of_its_datagram),
+		TEST(a_channel_may_be_freed_in_the_middle_of_a_datagram),
+		TEST(what_is_posted_leaves_together_when_the_turn_ends),
+		TEST(what_is_sent_does_not_overtake_what_is_posted),
+		TEST(more_than_fits_is_posted_in_several_datagrams),
+		TEST(a_flush_takes_what_is_posted_along),
 		TEST(a_handler_may_reject_what_it_finds),
 		TEST(the_end_of_the_peer_is_told_once_after_its_last_message),
 		TEST(a_peer_that_left_things_unread_is_heard_to_the_end),
