@@ -25,8 +25,6 @@
 #include <sys/socket.h>
 
 #include <linux/futex.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -171,7 +169,6 @@ static const struct call stream[] = {
 	ALLOW_2(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
 	ALLOW_2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVBUF)),
 	ALLOW_2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
-	ALLOW_2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_NODELAY)),
 };
 
 /* draining: lower the number of descriptors, so that no more come in. */

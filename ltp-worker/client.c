@@ -7,8 +7,6 @@
  */
 #include "client.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -175,7 +173,6 @@ void
 client_new(struct worker *w, int fd, const struct msg_conn *m)
 {
 	struct client *c;
-	int one = 1;
 
 	if ((c = calloc(1, sizeof(*c))) == NULL) {
 		log_warn("client %llu", (unsigned long long)m->id);
@@ -201,7 +198,6 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	w->nclients++;
 	hist_observe(&w->count.now.hist[HIST_ACCEPT],
 	    monotime_diff_us(w->now, c->accepted));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST,
 		client_event, c) == -1 ||
 	    event_add(&c->readable, NULL) == -1) {

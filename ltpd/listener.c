@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,21 @@ fail:
 	if (fd != -1)
 		close(fd);
 	return -1;
+}
+
+/*
+ * No answer waits for others to come.  Connections inherit that from the
+ * socket that they are accepted from.
+ */
+static void
+listener_hurry(struct listener *l)
+{
+	int one = 1;
+	size_t i;
+
+	for (i = 0; i < l->count; i++)
+		setsockopt(
+		    l->ltp[i].fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 /*
@@ -214,6 +230,7 @@ listener_open(const struct conf *conf, char error[LISTENER_ERROR_MAX])
 	if (listener_take(l, conf, fds, names, n, error) == -1 ||
 	    listener_bind_all(l, conf, error) == -1)
 		goto fail;
+	listener_hurry(l);
 	return l;
 fail:
 	listener_free(l);

@@ -306,7 +306,7 @@ static const struct attempt attempts[] = {
 	    { A_DIALLED, SOL_SOCKET, SO_ATTACH_FILTER, A_PAGE, 16 } },
 	{ "setsockopt_to_linger", ALL, 0, SYS_setsockopt,
 	    { A_DIALLED, SOL_SOCKET, SO_LINGER, A_PAGE, 8 } },
-	{ "setsockopt_of_nodelay", AUTH_AUDIT, 0, SYS_setsockopt,
+	{ "setsockopt_of_nodelay", ALL, 0, SYS_setsockopt,
 	    { A_DIALLED, IPPROTO_TCP, TCP_NODELAY, A_PAGE, 4 } },
 	{ "getsockopt_of_the_peer", ALL, 0, SYS_getsockopt,
 	    { A_CHANNEL, SOL_SOCKET, SO_PEERCRED, A_PAGE, A_LENGTH } },
@@ -831,16 +831,14 @@ static int
 do_stream(struct before *b, const void *arg)
 {
 	struct iovec iov[2];
-	int one = 1, error = 1;
+	int error = 1;
 	socklen_t len = sizeof(error);
 	char buf[8] = "";
 
 	(void)arg;
 	iov[0].iov_base = iov[1].iov_base = buf;
 	iov[0].iov_len = iov[1].iov_len = 2;
-	if (setsockopt(b->dialled, IPPROTO_TCP, TCP_NODELAY, &one,
-		sizeof(one)) == -1 ||
-	    getsockopt(b->dialled, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
+	if (getsockopt(b->dialled, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
 	    error != 0 || ioctl(b->stream[0], FIONREAD, &error) == -1)
 		return 1;
 	if (writev(b->stream[0], iov, 2) != 4 ||
