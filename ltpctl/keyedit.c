@@ -454,6 +454,7 @@ keyedit_apply(
 		if (r == EDIT_DONE)
 			r = edit_commit(&e);
 		edit_close(&e);
+		secretfile_wipe_stack();
 		if (r == EDIT_AGAIN &&
 		    monotime_reached(monotime_now(), e.deadline))
 			r = edit_error(&e, "others change it all the time");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conf_parse.h"
+#include "secretfile.h"
 #include "log.h"
 
 struct parser {
@@ -334,17 +335,6 @@ wiping_free(void *p)
 	freezero(block, sizeof(*block) + block->size);
 }
 
-/* More than jansson needs below conf_json() for any file that makes sense. */
-#define STACK_WIPED (32 * 1024)
-
-/* What functions that were called before left behind on the stack. */
-static void __attribute__((__noinline__)) wipe_stack(void)
-{
-	char below[STACK_WIPED];
-
-	explicit_bzero(below, sizeof(below));
-}
-
 json_t *
 conf_json(const char *text, size_t len, struct conf_json_error *why)
 {
@@ -361,8 +351,7 @@ conf_json(const char *text, size_t len, struct conf_json_error *why)
 	}
 	/* It quotes the token that it stumbled on, here and on its way here. */
 	explicit_bzero(&error, sizeof(error));
-	if (json == NULL)
-		wipe_stack();
+	secretfile_wipe_stack();
 	return json;
 }
 

@@ -263,3 +263,13 @@ secretfile_read(
 	close(fd);
 	return text;
 }
+
+/* More than a library needs for any file that makes sense. */
+#define STACK_WIPED (32 * 1024)
+
+void __attribute__((__noinline__)) secretfile_wipe_stack(void)
+{
+	char below[STACK_WIPED];
+
+	explicit_bzero(below, sizeof(below));
+}

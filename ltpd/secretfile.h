@@ -44,4 +44,11 @@ char *secretfile_take(
 /* At most size bytes up to the end; how many, or -1 with errno. */
 ssize_t secretfile_read_all(int fd, char *buf, size_t size);
 
+/*
+ * Wipe what functions that were called before left on the stack: locals of
+ * libraries, and registers that the loader saved there when it resolved their
+ * symbols.
+ */
+void secretfile_wipe_stack(void);
+
 #endif /* SECRETFILE_H */

@@ -261,8 +261,26 @@ lies_bare(struct lies *l)
 		    "%zu bytes of noise", noise[i].size);
 }
 
+/*
+ * What must be said of size bytes of zeros behind a header that has said of
+ * them: what is left is another message.
+ */
+static const char *
+lies_length(
+    unsigned type, enum role from, enum role to, uint32_t said, uint32_t size)
+{
+	const char *why;
+
+	if (said > size)
+		return "length is a lie";
+	if ((why = msg_check(type, from, to, said, 0)) != NULL)
+		return why;
+	return size - said < sizeof(struct msg_hdr) ? "message too short"
+						    : "unknown message type";
+}
+
 static void
-lies_header(struct lies *l, unsigned type)
+lies_header(struct lies *l, unsigned type, enum role from, enum role to)
 {
 	static const uint32_t lengths[] = { 0, 1, 1023, 1025, UINT16_MAX,
 		INT32_MAX, UINT32_C(1) << 31, UINT32_MAX - 7, UINT32_MAX };
@@ -274,8 +292,8 @@ lies_header(struct lies *l, unsigned type)
 	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		s = shot_true(type, 1024, 0);
 		s.said_len = lengths[i];
-		lie(l, "length is a lie", s, "1024 bytes said to be %u",
-		    lengths[i]);
+		lie(l, lies_length(type, from, to, lengths[i], 1024), s,
+		    "1024 bytes said to be %u", lengths[i]);
 	}
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		s = shot_true(type, msg_rule(type)->min_len, 0);
@@ -686,7 +704,7 @@ lies_fill(struct lies *l, enum role from, enum role to)
 	/* Who may say nothing can only lie so far. */
 	if (type == MSG_NONE)
 		return;
-	lies_header(l, type);
+	lies_header(l, type, from, to);
 	lies_things(l, type);
 	lies_sizes(l, from, to);
 }
