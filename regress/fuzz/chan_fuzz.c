@@ -1,9 +1,9 @@
 /*
  * A hostile peer on a channel, over a real socketpair and with real
  * descriptors.  The input is two roles, how the handler behaves, and what
- * the peer does; what must come of it is known beforehand: a message that
- * keeps the rules is handed over whole, any other ends the channel, and no
- * descriptor stays behind.
+ * the peer does; what must come of it is known beforehand: the messages of a
+ * datagram that keeps the rules are handed over whole and in their order, any
+ * other ends the channel, and no descriptor stays behind.
  */
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -49,10 +49,10 @@ struct sent {
 	TAILQ_ENTRY(sent) entry;
 	bool good;
 	bool end; /* an empty one cannot be told from the end */
-	uint16_t type;
 	size_t nfds;
-	size_t len; /* of the payload */
-	uint8_t payload[];
+	size_t len;
+	size_t done; /* bytes of messages that were handed over */
+	uint8_t data[];
 };
 
 struct world {
@@ -92,7 +92,10 @@ say(struct world *w, size_t len)
 	int fd = -1, rv;
 
 	/* Those that wait in the queue may have used them all up. */
-	if (len % 3 == 0 && (fd = open("/dev/null", O_RDONLY)) != -1) {
+	if (len % 5 == 1) {
+		rv = chan_post(w->ch, MSG_LOG, &w->next_out,
+		    sizeof(w->next_out), tail, len);
+	} else if (len % 3 == 0 && (fd = open("/dev/null", O_RDONLY)) != -1) {
 		rv = chan_send_fds(
 		    w->ch, MSG_LOG, &fd, 1, &w->next_out, sizeof(w->next_out));
 	} else {
@@ -141,20 +144,27 @@ on_message(struct chan *ch, struct msg *m, void *arg)
 {
 	struct world *w = arg;
 	struct sent *s = TAILQ_FIRST(&w->sent);
+	struct msg_hdr hdr;
 	struct wire wire;
 	size_t i;
 
 	FUZZ_ASSERT(ch == w->ch && !w->over && !w->rejected);
-	FUZZ_ASSERT(s != NULL && s->good && s->type == m->type);
-	FUZZ_ASSERT(s->nfds == m->nfds && s->len == m->len);
-	FUZZ_ASSERT(m->len == 0 || memcmp(s->payload, m->data, m->len) == 0);
+	FUZZ_ASSERT(s != NULL && s->good && s->done < s->len);
+	memcpy(&hdr, s->data + s->done, sizeof(hdr));
+	s->done += sizeof(hdr);
+	FUZZ_ASSERT(hdr.type == m->type && hdr.len == m->len);
+	FUZZ_ASSERT(s->nfds == m->nfds);
+	FUZZ_ASSERT(
+	    m->len == 0 || memcmp(s->data + s->done, m->data, m->len) == 0);
+	s->done += m->len;
 	for (i = 0; i < m->nfds; i++)
 		FUZZ_ASSERT(fcntl(m->fds[i], F_GETFD) == FD_CLOEXEC);
 	wire_init(&wire, m->data, m->len);
 	FUZZ_ASSERT(wire_bytes(&wire, m->len) != NULL && wire_done(&wire));
 	FUZZ_ASSERT(wire_bytes(&wire, 1) == NULL && !wire_done(&wire));
 	check_wire(m);
-	forget(w);
+	if (s->done == s->len)
+		forget(w);
 	if ((w->habits & HABIT_KEEP) != 0 && m->nfds > 0) {
 		close(m->fds[0]);
 		m->fds[0] = -1;
@@ -208,6 +218,29 @@ static const struct chan_ops ops = { on_message, on_gone, on_writable };
 
 /* ---- the peer's end ---- */
 
+/* Does a datagram keep the rules, from its first byte to its last? */
+static bool
+is_good(const struct world *w, const uint8_t *p, size_t len, size_t nfds)
+{
+	struct msg_hdr hdr;
+	size_t n = 0;
+
+	if (len > sizeof(hdr) + MSG_MAX_PAYLOAD || nfds > MSG_MAX_FDS)
+		return false;
+	while (n == 0 || n < len) {
+		if (len - n < sizeof(hdr))
+			return false;
+		memcpy(&hdr, p + n, sizeof(hdr));
+		n += sizeof(hdr);
+		if (hdr.len > len - n || hdr.nfds != nfds ||
+		    (nfds > 0 && hdr.len != len - n) ||
+		    msg_check(hdr.type, w->peer, w->me, hdr.len, nfds) != NULL)
+			return false;
+		n += hdr.len;
+	}
+	return true;
+}
+
 /* Send a datagram, with so many descriptors, and remember it. */
 static void
 peer_send(struct world *w, const uint8_t *data, size_t len, size_t nfds)
@@ -220,7 +253,6 @@ peer_send(struct world *w, const uint8_t *data, size_t len, size_t nfds)
 	struct iovec iov = { .iov_base = &none, .iov_len = len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	int fds[FDS_MAX];
-	struct msg_hdr hdr = { 0 };
 	struct cmsghdr *cm;
 	struct sent *s;
 	size_t i;
@@ -229,8 +261,8 @@ peer_send(struct world *w, const uint8_t *data, size_t len, size_t nfds)
 		return;
 	FUZZ_ASSERT((s = calloc(1, sizeof(*s) + len)) != NULL);
 	if (len > 0) {
-		memcpy(s->payload, data, len);
-		iov.iov_base = s->payload;
+		memcpy(s->data, data, len);
+		iov.iov_base = s->data;
 	}
 	if (nfds > 0) {
 		for (i = 0; i < nfds; i++)
@@ -247,18 +279,10 @@ peer_send(struct world *w, const uint8_t *data, size_t len, size_t nfds)
 		free(s);
 		return;
 	}
-	memcpy(&hdr, s->payload, len < sizeof(hdr) ? len : sizeof(hdr));
 	s->end = len == 0 && nfds == 0;
-	s->good = len >= sizeof(hdr) && hdr.len == len - sizeof(hdr) &&
-		  hdr.nfds == nfds && hdr.len <= MSG_MAX_PAYLOAD &&
-		  nfds <= MSG_MAX_FDS &&
-		  msg_check(hdr.type, w->peer, w->me, hdr.len, nfds) == NULL;
-	s->type = hdr.type;
+	s->good = is_good(w, s->data, len, nfds);
 	s->nfds = nfds;
-	s->len = hdr.len;
-	if (len >= sizeof(hdr))
-		memmove(
-		    s->payload, s->payload + sizeof(hdr), len - sizeof(hdr));
+	s->len = len;
 	TAILQ_INSERT_TAIL(&w->sent, s, entry);
 	w->nsent++;
 }
@@ -298,6 +322,26 @@ peer_fit(struct world *w, struct fuzz *f)
 	peer_say(w, &hdr, payload, hdr.len, hdr.nfds);
 }
 
+/* The messages of a datagram, which the peer has read. */
+static void
+peer_check(struct world *w, const uint8_t *p, size_t len, size_t nfds)
+{
+	struct msg_hdr hdr;
+	uint32_t number;
+	size_t n = 0;
+
+	while (n < len) {
+		FUZZ_ASSERT(len - n >= sizeof(hdr) + sizeof(number));
+		memcpy(&hdr, p + n, sizeof(hdr));
+		memcpy(&number, p + n + sizeof(hdr), sizeof(number));
+		FUZZ_ASSERT(hdr.len <= len - n - sizeof(hdr));
+		FUZZ_ASSERT(hdr.nfds == nfds);
+		FUZZ_ASSERT(number == w->next_in++);
+		n += sizeof(hdr) + hdr.len;
+		FUZZ_ASSERT(nfds == 0 || n == len);
+	}
+}
+
 /* Our messages come whole and in their order. */
 static void
 peer_read(struct world *w)
@@ -309,8 +353,7 @@ peer_read(struct world *w)
 	} control;
 	struct iovec iov = { buf, sizeof(buf) };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct msg_hdr hdr;
-	uint32_t number;
+	struct cmsghdr *cm;
 	ssize_t n;
 	int fd;
 
@@ -320,13 +363,10 @@ peer_read(struct world *w)
 		n = recvmsg(w->fd, &mh, MSG_DONTWAIT);
 		if (n <= 0)
 			return;
-		memcpy(&hdr, buf, sizeof(hdr));
-		memcpy(&number, buf + sizeof(hdr), sizeof(number));
-		FUZZ_ASSERT(hdr.len == (size_t)n - sizeof(hdr));
-		FUZZ_ASSERT(number == w->next_in++);
-		FUZZ_ASSERT((hdr.nfds == 1) == (CMSG_FIRSTHDR(&mh) != NULL));
-		if (hdr.nfds == 1) {
-			memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(fd));
+		cm = CMSG_FIRSTHDR(&mh);
+		peer_check(w, buf, (size_t)n, cm != NULL);
+		if (cm != NULL) {
+			memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
 			close(fd);
 		}
 	}
