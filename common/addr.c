@@ -59,14 +59,12 @@ addr_set_v4(struct addr *addr, const void *ip)
 {
 	memcpy(addr->ip, mapped_prefix, V4_OFFSET);
 	memcpy(addr->ip + V4_OFFSET, ip, 4);
-	addr->v4 = true;
 }
 
-static void
-addr_set_v6(struct addr *addr, const void *ip)
+static bool
+addr_is_v4(const struct addr *addr)
 {
-	memcpy(addr->ip, ip, sizeof(addr->ip));
-	addr->v4 = memcmp(addr->ip, mapped_prefix, V4_OFFSET) == 0;
+	return memcmp(addr->ip, mapped_prefix, V4_OFFSET) == 0;
 }
 
 int
@@ -78,7 +76,7 @@ addr_parse_ip(struct addr *addr, const char *text)
 	if (inet_pton(AF_INET, text, ip) == 1)
 		addr_set_v4(addr, ip);
 	else if (inet_pton(AF_INET6, text, ip) == 1)
-		addr_set_v6(addr, ip);
+		memcpy(addr->ip, ip, sizeof(addr->ip));
 	else
 		return -1;
 	return 0;
@@ -177,7 +175,7 @@ addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa)
 		return 0;
 	case AF_INET6:
 		memcpy(&sin6, sa, sizeof(sin6));
-		addr_set_v6(addr, &sin6.sin6_addr);
+		memcpy(addr->ip, &sin6.sin6_addr, sizeof(addr->ip));
 		addr->port = ntohs(sin6.sin6_port);
 		return 0;
 	default:
@@ -192,7 +190,7 @@ addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *ss)
 	struct sockaddr_in6 sin6;
 
 	memset(ss, 0, sizeof(*ss));
-	if (addr->v4) {
+	if (addr_is_v4(addr)) {
 		memset(&sin, 0, sizeof(sin));
 		sin.sin_family = AF_INET;
 		sin.sin_port = htons(addr->port);
@@ -217,7 +215,7 @@ addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *ss)
 const char *
 addr_print_ip(const struct addr *addr, char buf[ADDR_TEXT_MAX])
 {
-	if (addr->v4)
+	if (addr_is_v4(addr))
 		inet_ntop(AF_INET, addr->ip + V4_OFFSET, buf, ADDR_TEXT_MAX);
 	else
 		inet_ntop(AF_INET6, addr->ip, buf, ADDR_TEXT_MAX);
@@ -229,7 +227,7 @@ addr_print(const struct addr *addr, char buf[ADDR_TEXT_MAX])
 {
 	char ip[ADDR_TEXT_MAX];
 
-	snprintf(buf, ADDR_TEXT_MAX, addr->v4 ? "%s:%u" : "[%s]:%u",
+	snprintf(buf, ADDR_TEXT_MAX, addr_is_v4(addr) ? "%s:%u" : "[%s]:%u",
 	    addr_print_ip(addr, ip), addr->port);
 	return buf;
 }
@@ -237,7 +235,7 @@ addr_print(const struct addr *addr, char buf[ADDR_TEXT_MAX])
 bool
 addr_is_loopback(const struct addr *addr)
 {
-	if (addr->v4)
+	if (addr_is_v4(addr))
 		return addr->ip[V4_OFFSET] == 127;
 	return memcmp(addr->ip, &in6addr_loopback, sizeof(addr->ip)) == 0;
 }
@@ -246,6 +244,6 @@ void
 addr_limit_key(const struct addr *addr, uint8_t key[16])
 {
 	memcpy(key, addr->ip, 16);
-	if (!addr->v4)
+	if (!addr_is_v4(addr))
 		memset(key + LIMIT_PREFIX, 0, 16 - LIMIT_PREFIX);
 }

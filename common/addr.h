@@ -15,9 +15,8 @@
 #define ADDR_TEXT_MAX 64 /* "[v6%scope]:port" and a NUL */
 
 struct addr {
-	uint8_t ip[16]; /* IPv6; IPv4 as ::ffff:a.b.c.d */
+	uint8_t ip[16]; /* IPv6; IPv4 as ::ffff:a.b.c.d, printed as IPv4 */
 	uint16_t port; /* host byte order, 0 when there is none */
-	bool v4; /* print as IPv4 (also for mapped peers) */
 };
 
 struct cidr {

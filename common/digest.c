@@ -43,25 +43,27 @@ digest_hex(char out[DIGEST_HEX_SIZE], const uint8_t in[DIGEST_SIZE])
 	return out;
 }
 
-char *
-uuid_random(char out[UUID_TEXT_SIZE])
+void
+uuid_random(uint8_t out[UUID_SIZE])
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	uint8_t random[16];
-	size_t i, nibble = 0;
-	uint8_t byte;
-
 	/* Unlike RAND_bytes(3) this cannot fail, with no memory either. */
-	arc4random_buf(random, sizeof(random));
-	random[6] = (random[6] & 0x0f) | 0x40;
-	random[8] = (random[8] & 0x3f) | 0x80;
-	for (i = 0; i < sizeof(form); i++) {
-		out[i] = form[i];
-		if (form[i] != 'x')
-			continue;
-		byte = random[nibble / 2];
-		out[i] = hex_digits[nibble % 2 == 0 ? byte >> 4 : byte & 15];
-		nibble++;
+	arc4random_buf(out, UUID_SIZE);
+	out[6] = (out[6] & 0x0f) | 0x40;
+	out[8] = (out[8] & 0x3f) | 0x80;
+}
+
+char *
+uuid_print(char out[UUID_TEXT_SIZE], const uint8_t in[UUID_SIZE])
+{
+	char *p = out;
+	size_t i;
+
+	for (i = 0; i < UUID_SIZE; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex_digits[in[i] >> 4];
+		*p++ = hex_digits[in[i] & 15];
 	}
+	*p = '\0';
 	return out;
 }

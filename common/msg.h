@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "addr.h"
 #include "metric.h"
 
 /* Bits, so that a rule can name several. */
@@ -283,10 +284,9 @@ struct msg_drain {
 struct msg_conn {
 	uint64_t id; /* unique in the life of the supervisor */
 	int64_t accepted_us; /* monotonic */
-	uint8_t ip[16];
-	uint16_t port;
-	uint8_t v4;
+	struct addr peer;
 	uint8_t refuse; /* 1: over the cap, answer 503 */
+	uint8_t pad;
 	uint32_t listener;
 };
 
@@ -321,15 +321,14 @@ struct msg_session {
 	uint64_t idle_ms;
 	uint64_t messages_in;
 	uint64_t messages_out;
-	uint8_t ip[16];
-	uint16_t port;
-	uint8_t v4;
+	struct addr addr; /* the client's; behind a proxy its port is 0 */
 	uint8_t dialect; /* enum conf_dialect */
+	uint8_t pad;
 	uint16_t client_id_len;
 	uint16_t session_id_len;
 	uint16_t tag_len;
 	uint16_t slot; /* of the worker */
-	uint8_t pad[4];
+	uint8_t pad2[4];
 };
 
 /* MSG_SESSION_KILL: close one session.  Then its id as text. */

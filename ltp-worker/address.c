@@ -7,57 +7,63 @@
 #include "shared.h"
 #include "worker.h"
 
+static void
+address_give(struct client *c, enum shared_hold hold)
+{
+	struct worker *w = c->worker;
+	uint8_t key[16];
+
+	addr_limit_key(&c->addr, key);
+	shared_ip_give(w->shared, hold, w->slot, key);
+}
+
 void
 address_release_half_open(struct client *c)
 {
-	struct worker *w = c->worker;
-
 	if (c->ip_half_open)
-		shared_ip_give(
-		    w->shared, SHARED_HOLD_HALF_OPEN, w->slot, c->limit_key);
+		address_give(c, SHARED_HOLD_HALF_OPEN);
 	c->ip_half_open = false;
 }
 
 void
 address_release(struct client *c)
 {
-	struct worker *w = c->worker;
-
 	address_release_half_open(c);
 	if (c->ip_conn)
-		shared_ip_give(
-		    w->shared, SHARED_HOLD_CONNS, w->slot, c->limit_key);
+		address_give(c, SHARED_HOLD_CONNS);
 	c->ip_conn = false;
 }
 
-/* False when the address has as many as it may; *held tells what to release. */
-static bool
-address_hold_one(
-    struct client *c, enum shared_hold hold, uint32_t cap, bool *held)
+/* SHARED_REFUSED when the address has as many as it may. */
+static enum shared_held_result
+address_take(struct client *c, enum shared_hold hold, uint32_t cap)
 {
 	struct worker *w = c->worker;
-	enum shared_held_result result;
+	uint8_t key[16];
 
 	if (cap == 0)
-		return true;
-	result = shared_ip_take(w->shared, hold, w->slot, c->limit_key, cap);
-	*held = result == SHARED_HELD;
-	return result != SHARED_REFUSED;
+		return SHARED_UNCOUNTED;
+	addr_limit_key(&c->addr, key);
+	return shared_ip_take(w->shared, hold, w->slot, key, cap);
 }
 
 bool
 address_hold(struct client *c, const struct addr *addr)
 {
 	const struct msg_conf_worker *conf = &c->worker->settings->node;
+	enum shared_held_result result;
 
 	address_release(c);
-	c->client_ip = *addr;
-	addr_limit_key(addr, c->limit_key);
-	if (address_hold_one(c, SHARED_HOLD_CONNS, conf->max_connections_per_ip,
-		&c->ip_conn) &&
-	    address_hold_one(c, SHARED_HOLD_HALF_OPEN,
-		conf->max_half_open_per_ip, &c->ip_half_open))
-		return true;
-	address_release(c);
-	return false;
+	c->addr = *addr;
+	result =
+	    address_take(c, SHARED_HOLD_CONNS, conf->max_connections_per_ip);
+	c->ip_conn = result == SHARED_HELD;
+	if (result == SHARED_REFUSED)
+		return false;
+	result =
+	    address_take(c, SHARED_HOLD_HALF_OPEN, conf->max_half_open_per_ip);
+	c->ip_half_open = result == SHARED_HELD;
+	if (result == SHARED_REFUSED)
+		address_release(c);
+	return result != SHARED_REFUSED;
 }

@@ -42,23 +42,109 @@ client_id(const struct client *c)
 	return c->id;
 }
 
+const struct addr *
+client_peer(const struct client *c)
+{
+	return c->proxied ? &c->proxy[0] : &c->addr;
+}
+
+struct str
+client_identity(const struct client *c)
+{
+	struct str id = { "", 0 };
+
+	if (c->proven)
+		return session_client_id(c->session);
+	if (c->passage != NULL && c->passage->identity != NULL) {
+		id.p = c->passage->identity;
+		id.len = strlen(id.p);
+	}
+	return id;
+}
+
+uint32_t
+client_age_ms(const struct client *c)
+{
+	return (uint32_t)monotime_diff_ms(c->worker->now, c->accepted);
+}
+
+void
+client_seen(struct client *c)
+{
+	c->seen_ms = client_age_ms(c);
+}
+
+uint32_t
+client_idle_ms(const struct client *c)
+{
+	return client_age_ms(c) - c->seen_ms;
+}
+
+static int
+client_fd(const struct client *c)
+{
+	return event_get_fd(&c->readable);
+}
+
+/* ---- passages ---- */
+
+/* The client's, or a new one; NULL when there is no memory. */
+static struct passage *
+client_passage(struct client *c)
+{
+	if (c->passage == NULL &&
+	    (c->passage = calloc(1, sizeof(*c->passage))) == NULL)
+		client_no_memory(c);
+	return c->passage;
+}
+
+static void
+client_drop_passage(struct client *c)
+{
+	struct passage *p = c->passage;
+
+	c->passage = NULL;
+	if (p == NULL)
+		return;
+	upgrade_free(p->upgrade);
+	freezero(p->held, p->held_len);
+	session_discard(p->hello);
+	free(p->identity);
+	free(p->out);
+	if (p->writable != NULL)
+		event_free(p->writable);
+	free(p);
+}
+
+/* Does the socket still have to take something? */
+static bool
+client_is_stuck(const struct client *c)
+{
+	return c->passage != NULL && c->passage->out != NULL;
+}
+
+/* An idle session needs none. */
+static void
+client_settle(struct client *c)
+{
+	if (c->passage != NULL && c->session != NULL &&
+	    c->state == CLIENT_OPEN && !client_is_timed(c) &&
+	    !client_is_stuck(c))
+		client_drop_passage(c);
+}
+
 /* ---- the log ---- */
 
 static void
 client_describe(const struct client *c, char *buf, size_t size)
 {
 	char peer[ADDR_TEXT_MAX], ip[ADDR_TEXT_MAX], vis[LTP_ID_MAX];
-	struct str id = { "", 0 };
+	struct str id = c->session != NULL ? session_client_id(c->session)
+					   : client_identity(c);
 
-	if (c->session != NULL)
-		id = c->session->client_id;
-	else if (c->identity != NULL) {
-		id.p = c->identity;
-		id.len = strlen(c->identity);
-	}
 	log_vis(vis, sizeof(vis), id.p, id.len);
 	snprintf(buf, size, "remote_addr=%s client_ip=%s%s%s",
-	    addr_print(&c->peer, peer), addr_print_ip(&c->client_ip, ip),
+	    addr_print(client_peer(c), peer), addr_print_ip(&c->addr, ip),
 	    id.len > 0 ? " client_id=" : "", vis);
 }
 
@@ -89,6 +175,14 @@ client_warn(struct client *c, enum log_category category, const char *what,
 	return true;
 }
 
+static const char *
+client_end_reason(const struct client *c)
+{
+	if (c->passage != NULL && c->passage->close_reason != NULL)
+		return c->passage->close_reason;
+	return c->starved ? "out of memory" : "connection lost";
+}
+
 static void
 client_log_end(const struct client *c)
 {
@@ -105,22 +199,30 @@ client_log_end(const struct client *c)
 	    (unsigned long long)c->messages_in,
 	    (unsigned long long)c->messages_out,
 	    (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out,
-	    c->close_code,
-	    c->close_reason == NULL ? "connection lost" : c->close_reason);
+	    c->passage == NULL ? 0 : c->passage->close_code,
+	    client_end_reason(c));
 }
 
 /* ---- deadlines ---- */
+
+bool
+client_is_timed(const struct client *c)
+{
+	return c->passage != NULL && c->passage->timed_on != TIMED_NONE;
+}
 
 static void
 client_untime(struct client *c)
 {
 	struct worker *w = c->worker;
 
-	if (c->timed_on == TIMED_GREETING)
-		TAILQ_REMOVE(&w->greeting, c, timed);
-	else if (c->timed_on == TIMED_LINGERING)
-		TAILQ_REMOVE(&w->lingering, c, timed);
-	c->timed_on = TIMED_NONE;
+	if (!client_is_timed(c))
+		return;
+	if (c->passage->timed_on == TIMED_GREETING)
+		TAILQ_REMOVE(&w->greeting, c, passage->timed);
+	else
+		TAILQ_REMOVE(&w->lingering, c, passage->timed);
+	c->passage->timed_on = TIMED_NONE;
 }
 
 /* Both lists stay sorted: the time-outs are constants but for a reload. */
@@ -130,23 +232,23 @@ client_time(struct client *c, enum client_timed list, struct monotime deadline)
 	struct worker *w = c->worker;
 
 	client_untime(c);
-	c->deadline = deadline;
-	c->timed_on = list;
+	c->passage->deadline = deadline;
+	c->passage->timed_on = list;
 	if (list == TIMED_GREETING)
-		TAILQ_INSERT_TAIL(&w->greeting, c, timed);
+		TAILQ_INSERT_TAIL(&w->greeting, c, passage->timed);
 	else
-		TAILQ_INSERT_TAIL(&w->lingering, c, timed);
+		TAILQ_INSERT_TAIL(&w->lingering, c, passage->timed);
 	worker_set_deadline(w);
 }
 
 void
 client_greeted(struct client *c)
 {
-	if (c->timed_on != TIMED_GREETING)
+	if (!client_is_timed(c) || c->passage->timed_on != TIMED_GREETING)
 		return;
 	client_untime(c);
 	address_release_half_open(c);
-	c->seen = c->worker->now;
+	client_seen(c);
 	hist_observe(&c->worker->count.now.hist[HIST_HANDSHAKE],
 	    monotime_diff_us(c->worker->now, c->accepted));
 }
@@ -157,16 +259,62 @@ void
 client_no_memory(struct client *c)
 {
 	c->broken = true;
-	if (c->close_reason == NULL)
-		c->close_reason = "out of memory";
+	c->starved = true;
 }
 
 void
 client_forget_login(struct client *c)
 {
-	if (c->login != NULL)
-		login_cancel(c->worker, c->login);
-	c->login = NULL;
+	struct passage *p = c->passage;
+
+	if (p == NULL || p->login == NULL)
+		return;
+	login_cancel(c->worker, p->login);
+	p->login = NULL;
+}
+
+/* NULL when there is no memory. */
+static struct client *
+client_alloc(struct worker *w, const struct msg_conn *m)
+{
+	bool proxied = settings_is_proxy(w->settings, &m->peer);
+	struct client *c;
+
+	c = calloc(1, sizeof(*c) + (proxied ? sizeof(c->proxy[0]) : 0));
+	if (c == NULL)
+		return NULL;
+	c->worker = w;
+	if (client_passage(c) == NULL) {
+		free(c);
+		return NULL;
+	}
+	c->id = m->id;
+	c->state = CLIENT_HTTP;
+	c->refused = m->refuse;
+	c->addr = m->peer;
+	c->proxied = proxied;
+	if (proxied)
+		c->proxy[0] = m->peer;
+	c->accepted.us = m->accepted_us;
+	client_seen(c);
+	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
+	return c;
+}
+
+/* Its first event: a refusal, if there is a reason for one. */
+static void
+client_admit(struct client *c)
+{
+	if (c->worker->draining)
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
+		    "shutting down");
+	else if (c->refused)
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE,
+		    "connection limit reached", "connection limit reached");
+	else if (!c->proxied && !address_hold(c, &c->addr))
+		handshake_refuse_address(c);
+	if (c->state == CLIENT_CLOSING)
+		client_served(c);
 }
 
 void
@@ -174,26 +322,13 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 {
 	struct client *c;
 
-	if ((c = calloc(1, sizeof(*c))) == NULL) {
+	if ((c = client_alloc(w, m)) == NULL) {
 		log_warn("client %llu", (unsigned long long)m->id);
 		shared_give(w->shared,
 		    m->refuse ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
 		close(fd);
 		return;
 	}
-	c->worker = w;
-	c->id = m->id;
-	c->fd = fd;
-	c->state = CLIENT_HTTP;
-	c->refused = m->refuse;
-	memcpy(c->peer.ip, m->ip, sizeof(c->peer.ip));
-	c->peer.port = m->port;
-	c->peer.v4 = m->v4;
-	c->client_ip = c->peer;
-	addr_limit_key(&c->peer, c->limit_key);
-	c->accepted.us = m->accepted_us;
-	c->seen = w->now;
-	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
 	TAILQ_INSERT_TAIL(&w->clients, c, all);
 	w->nclients++;
 	hist_observe(&w->count.now.hist[HIST_ACCEPT],
@@ -208,48 +343,26 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	client_time(c, TIMED_GREETING,
 	    monotime_add_ms(
 		c->accepted, w->settings->node.handshake_timeout_ms));
-	if (w->draining)
-		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
-		    "shutting down");
-	else if (c->refused)
-		handshake_refuse(c, 503, CATEGORY_HANDSHAKE,
-		    "connection limit reached", "connection limit reached");
-	else if (!settings_is_proxy(w->settings, &c->peer) &&
-		 !address_hold(c, &c->peer))
-		handshake_refuse_address(c);
-	if (c->state == CLIENT_CLOSING)
-		client_served(c);
-}
-
-static void
-client_drop_held(struct client *c)
-{
-	freezero(c->held, c->held_len);
-	c->held = NULL;
-	c->held_len = 0;
+	client_admit(c);
 }
 
 void
 client_free(struct client *c)
 {
 	struct worker *w = c->worker;
+	struct str identity = client_identity(c);
 
 	client_log_end(c);
 	client_untime(c);
 	address_release(c);
 	client_forget_login(c);
+	if (identity.len > 0)
+		login_left(w, identity.p, identity.len);
 	session_free(c);
-	upgrade_free(c->upgrade);
+	client_drop_passage(c);
 	ws_clear(&c->ws);
-	client_drop_held(c);
-	free(c->out);
-	if (c->identity != NULL)
-		login_left(w, c->identity, strlen(c->identity));
-	free(c->identity);
 	event_del(&c->readable);
-	if (c->writable != NULL)
-		event_free(c->writable);
-	close(c->fd);
+	close(client_fd(c));
 	shared_give(
 	    w->shared, c->refused ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
 	TAILQ_REMOVE(&w->clients, c, all);
@@ -264,25 +377,29 @@ client_free(struct client *c)
 static void
 client_keep_output(struct client *c, const uint8_t *data, size_t len)
 {
-	size_t left = c->out_len - c->out_done;
+	struct passage *p = client_passage(c);
 	uint8_t *grown;
+	size_t left;
 
-	if (c->out != NULL && c->out_done > 0) {
-		memmove(c->out, c->out + c->out_done, left);
-		c->out_len = left;
-		c->out_done = 0;
+	if (p == NULL)
+		return;
+	left = p->out_len - p->out_done;
+	if (p->out != NULL && p->out_done > 0) {
+		memmove(p->out, p->out + p->out_done, left);
+		p->out_len = left;
+		p->out_done = 0;
 	}
-	if ((grown = realloc(c->out, left + len)) == NULL) {
+	if ((grown = realloc(p->out, left + len)) == NULL) {
 		client_no_memory(c);
 		return;
 	}
 	memcpy(grown + left, data, len);
-	c->out = grown;
-	c->out_len = left + len;
-	if (c->writable == NULL)
-		c->writable = event_new(c->worker->base, c->fd,
+	p->out = grown;
+	p->out_len = left + len;
+	if (p->writable == NULL)
+		p->writable = event_new(c->worker->base, client_fd(c),
 		    EV_WRITE | EV_PERSIST, client_event, c);
-	if (c->writable == NULL || event_add(c->writable, NULL) == -1)
+	if (p->writable == NULL || event_add(p->writable, NULL) == -1)
 		client_no_memory(c);
 	if (c->state != CLIENT_CLOSING)
 		event_del(&c->readable);
@@ -292,7 +409,7 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 static size_t
 client_write(struct client *c, const uint8_t *data, size_t len)
 {
-	ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+	ssize_t n = send(client_fd(c), data, len, MSG_NOSIGNAL);
 
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
@@ -304,30 +421,40 @@ client_write(struct client *c, const uint8_t *data, size_t len)
 	return n;
 }
 
+/* Write what was kept, and what is new behind it. */
+static void
+client_flush_kept(struct client *c)
+{
+	struct output *o = &c->worker->output;
+	struct passage *p = c->passage;
+
+	if (o->len > 0)
+		client_keep_output(c, o->data, o->len);
+	p->out_done +=
+	    client_write(c, p->out + p->out_done, p->out_len - p->out_done);
+	if (p->out_done < p->out_len)
+		return;
+	free(p->out);
+	p->out = NULL;
+	p->out_len = p->out_done = 0;
+	event_free(p->writable);
+	p->writable = NULL;
+}
+
 static void
 client_flush(struct client *c)
 {
 	struct output *o = &c->worker->output;
 	size_t done;
 
-	if (c->out == NULL) {
-		done = o->len == 0 ? 0 : client_write(c, o->data, o->len);
+	if (client_is_stuck(c)) {
+		client_flush_kept(c);
+	} else if (o->len > 0) {
+		done = client_write(c, o->data, o->len);
 		if (done < o->len && !c->broken)
 			client_keep_output(c, o->data + done, o->len - done);
-	} else {
-		if (o->len > 0)
-			client_keep_output(c, o->data, o->len);
-		c->out_done += client_write(
-		    c, c->out + c->out_done, c->out_len - c->out_done);
 	}
 	output_reset(o);
-	if (c->out != NULL && c->out_done == c->out_len) {
-		free(c->out);
-		c->out = NULL;
-		c->out_len = c->out_done = 0;
-		event_free(c->writable);
-		c->writable = NULL;
-	}
 }
 
 /*
@@ -338,12 +465,14 @@ client_flush(struct client *c)
 static void
 client_linger(struct client *c)
 {
-	if (c->timed_on != TIMED_LINGERING)
+	struct passage *p = c->passage;
+
+	if (p->timed_on != TIMED_LINGERING)
 		client_time(c, TIMED_LINGERING,
 		    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
-	if (c->out == NULL && !c->shut) {
-		shutdown(c->fd, SHUT_WR);
-		c->shut = true;
+	if (p->out == NULL && !p->shut) {
+		shutdown(client_fd(c), SHUT_WR);
+		p->shut = true;
 		event_add(&c->readable, NULL);
 	}
 }
@@ -356,6 +485,8 @@ client_served(struct client *c)
 		client_free(c);
 	else if (c->state == CLIENT_CLOSING)
 		client_linger(c);
+	else
+		client_settle(c);
 }
 
 void
@@ -377,8 +508,10 @@ client_close(struct client *c, uint16_t code, const char *reason)
 
 	if (c->state == CLIENT_CLOSING)
 		return;
-	c->close_code = code;
-	c->close_reason = reason;
+	if (client_passage(c) != NULL) {
+		c->passage->close_code = code;
+		c->passage->close_reason = reason;
+	}
 	if (code != WS_NO_STATUS)
 		n = ws_close_payload(payload, code, reason);
 	if (output_put_frame(&c->worker->output, WS_OP_CLOSE, payload, n) == -1)
@@ -395,15 +528,16 @@ client_close(struct client *c, uint16_t code, const char *reason)
 static enum login_result
 client_identify(struct client *c, const char *id, size_t len)
 {
-	if (c->identity == NULL) {
-		if ((c->identity = strndup(id, len)) != NULL)
+	struct str proven = client_identity(c);
+
+	if (proven.len == 0) {
+		if ((c->passage->identity = strndup(id, len)) != NULL)
 			return LOGIN_GRANTED;
 		client_no_memory(c);
 	}
 	/* Auth counts connections, not proofs. */
 	login_left(c->worker, id, len);
-	if (c->identity == NULL || strlen(c->identity) != len ||
-	    memcmp(c->identity, id, len) != 0)
+	if (proven.len != len || memcmp(proven.p, id, len) != 0)
 		return LOGIN_REFUSED;
 	return LOGIN_GRANTED;
 }
@@ -413,12 +547,13 @@ client_signed_in(
     struct client *c, enum login_result result, const char *id, size_t len)
 {
 	bool upgrading = c->state == CLIENT_SIGN_IN;
-	uint8_t *held = c->held;
-	size_t held_len = c->held_len;
+	struct passage *p = c->passage;
+	uint8_t *held = p->held;
+	size_t held_len = p->held_len;
 
-	c->login = NULL;
-	c->held = NULL;
-	c->held_len = 0;
+	p->login = NULL;
+	p->held = NULL;
+	p->held_len = 0;
 	if (result == LOGIN_GRANTED)
 		result = client_identify(c, id, len);
 	if (!c->broken) {
@@ -443,10 +578,11 @@ client_limit_message(struct client *c)
 {
 	struct worker *w = c->worker;
 	const struct settings *conf = w->settings;
+	uint8_t key[16];
 
 	c->messages_in++;
-	if (conf->ip_rate.count > 0 &&
-	    !shared_ip_allow(w->shared, c->limit_key, &conf->ip_rate, w->now)) {
+	addr_limit_key(&c->addr, key);
+	if (!shared_ip_allow(w->shared, key, &conf->ip_rate, w->now)) {
 		++*client_counter(c, COUNT_IP_RATE_LIMIT_VIOLATIONS);
 		++*client_counter(c, COUNT_REJECT_RATE_LIMIT);
 		client_warn(c, CATEGORY_IP_RATE_LIMIT, "too many messages",
@@ -517,15 +653,17 @@ client_failed(struct client *c, const struct ws_frame *f)
 static void
 client_keep_input(struct client *c, const uint8_t *data, size_t len)
 {
+	struct passage *p = c->passage;
+
 	event_del(&c->readable);
 	if (len == 0)
 		return;
-	if ((c->held = malloc(len)) == NULL) {
+	if ((p->held = malloc(len)) == NULL) {
 		client_no_memory(c);
 		return;
 	}
-	memcpy(c->held, data, len);
-	c->held_len = len;
+	memcpy(p->held, data, len);
+	p->held_len = len;
 }
 
 static void
@@ -599,7 +737,7 @@ client_input(struct client *c, uint8_t *data, size_t len)
 static void
 client_read_end(struct client *c)
 {
-	if (c->state == CLIENT_CLOSING && c->out != NULL)
+	if (c->state == CLIENT_CLOSING && client_is_stuck(c))
 		event_del(&c->readable);
 	else
 		c->broken = true;
@@ -611,7 +749,7 @@ client_read(struct client *c)
 	struct worker *w = c->worker;
 	ssize_t n;
 
-	n = recv(c->fd, w->input, sizeof(w->input), 0);
+	n = recv(client_fd(c), w->input, sizeof(w->input), 0);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			c->broken = true;
@@ -645,7 +783,7 @@ client_park(struct client *c)
 void
 client_unpark(struct client *c)
 {
-	if (c->parked && c->state == CLIENT_OPEN && c->out == NULL)
+	if (c->parked && c->state == CLIENT_OPEN && !client_is_stuck(c))
 		event_add(&c->readable, NULL);
 	c->parked = false;
 }
@@ -659,7 +797,7 @@ client_event(int fd, short what, void *arg)
 	worker_wake(c->worker);
 	if ((what & EV_WRITE) != 0) {
 		client_flush(c);
-		if (c->out == NULL && !c->broken &&
+		if (!client_is_stuck(c) && !c->broken &&
 		    (c->state == CLIENT_OPEN || c->state == CLIENT_HTTP))
 			event_add(&c->readable, NULL);
 	}

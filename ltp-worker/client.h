@@ -17,6 +17,7 @@
 
 #include "addr.h"
 #include "count.h"
+#include "json.h"
 #include "log.h"
 #include "login.h"
 #include "monotime.h"
@@ -43,61 +44,85 @@ enum client_timed {
 	TIMED_LINGERING,
 };
 
-struct client {
-	TAILQ_ENTRY(client) all;
+/*
+ * What a client needs while it comes in, while it goes, and while it does not
+ * take its answers.  One with a session that keeps up has none of this.
+ */
+struct passage {
 	TAILQ_ENTRY(client) timed;
-	struct worker *worker;
-	uint64_t id;
-	struct event readable;
-	struct event *writable; /* only while output waits */
-	int fd;
-	uint8_t state; /* enum client_state */
-	uint8_t timed_on; /* enum client_timed */
-	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
-	bool refused; /* over the cap: holds a refusal, no connection */
-	bool keyless; /* its upgrade request offered no credential */
-	bool broken; /* the socket failed; free it when served */
-	bool shut; /* nothing more is sent */
-	bool parked; /* not read from until client_unpark() */
-	bool ip_conn; /* its address holds a connection for it */
-	bool ip_half_open; /* and a half-open one */
-
-	struct addr peer; /* the socket's other end */
-	struct addr client_ip; /* behind a trusted proxy, else the peer */
-	uint8_t limit_key[16]; /* of client_ip */
-
-	struct monotime accepted;
+	enum client_timed timed_on;
 	struct monotime deadline; /* of the list that it is on */
-	struct monotime seen; /* last valid message */
-	struct monotime rate; /* GCRA of messages */
-	struct monotime control_rate;
-	struct monotime quiet_until; /* no warning about its messages */
 
 	struct upgrade *upgrade; /* until the 101 or the refusal */
+	bool keyless; /* that request offered no credential */
 	struct login *login; /* while auth is asked */
-	struct ws ws;
-	uint8_t *held; /* input that arrived while auth is asked */
+	uint8_t *held; /* input that arrived meanwhile */
 	size_t held_len;
+	struct session *hello; /* what a hello said, meanwhile */
+	char *identity; /* proven by a key; then it is the session's */
+
 	uint8_t *out; /* output that the socket did not take yet */
 	size_t out_len;
 	size_t out_done;
+	struct event *writable;
 
-	char *identity; /* proven by a key; NULL: none */
+	bool shut; /* nothing more is sent */
+	uint16_t close_code; /* ours or the peer's, 0: none */
+	const char *close_reason; /* static text, for the log */
+};
+
+/*
+ * Most of the node's memory is these, so there is nothing in it that an idle
+ * session does not need.
+ */
+struct client {
+	TAILQ_ENTRY(client) all;
+	struct event readable;
+	struct worker *worker;
+	struct passage *passage; /* NULL only when there is a session */
 	struct session *session;
-	struct session *hello; /* what a hello said, while auth is asked */
+	struct ws ws;
 
+	uint64_t id;
 	uint64_t messages_in;
 	uint64_t messages_out;
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	uint16_t close_code; /* ours or the peer's, 0: none */
-	const char *close_reason; /* static text, for the log */
+	struct monotime accepted;
+	struct monotime rate; /* GCRA of messages */
+	struct monotime control_rate;
+	uint32_t seen_ms; /* its age when the last valid message came */
+
+	struct addr addr; /* its own; the peer's as long as nobody knows */
+	uint8_t state; /* enum client_state */
+	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
+	bool refused: 1; /* over the cap: holds a refusal, no connection */
+	bool proxied: 1; /* the peer is a proxy, and it is in proxy[] */
+	bool proven: 1; /* the session's client_id is by a key */
+	bool broken: 1; /* the socket failed; free it when served */
+	bool starved: 1; /* no memory was left for it */
+	bool parked: 1; /* not read from until client_unpark() */
+	bool ip_conn: 1; /* its address holds a connection for it */
+	bool ip_half_open: 1; /* and a half-open one */
+	struct addr proxy[];
 };
 
 /*
  * Take over a connection that the supervisor handed over; takes fd.
  */
 void client_new(struct worker *, int fd, const struct msg_conn *);
+/* The socket's other end. */
+const struct addr *client_peer(const struct client *);
+/* The id that a key has proven, empty: none has.  Points into the client. */
+struct str client_identity(const struct client *);
+/* Milliseconds since it was accepted, modulo 2^32. */
+uint32_t client_age_ms(const struct client *);
+/* Is it on one of the deadline lists? */
+bool client_is_timed(const struct client *);
+/* A valid message has come. */
+void client_seen(struct client *);
+/* Milliseconds since that, or since the client itself came. */
+uint32_t client_idle_ms(const struct client *);
 /* Close at once and forget it. */
 void client_free(struct client *);
 uint64_t client_id(const struct client *);

@@ -60,15 +60,9 @@ bool
 count_may_log(struct count *c, enum log_category cat, struct monotime now)
 {
 	if (!monotime_reached(now, c->quiet_until[cat])) {
-		count_suppress(c, cat);
+		c->now.n[suppressed[cat]]++;
 		return false;
 	}
 	c->quiet_until[cat] = monotime_add_ms(now, COUNT_LOG_PAUSE_MS);
 	return true;
-}
-
-void
-count_suppress(struct count *c, enum log_category cat)
-{
-	c->now.n[suppressed[cat]]++;
 }

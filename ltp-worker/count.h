@@ -47,7 +47,5 @@ void count_report(struct count *);
  * left out.
  */
 bool count_may_log(struct count *, enum log_category, struct monotime now);
-/* An event of this category is left out for a reason of the caller's. */
-void count_suppress(struct count *, enum log_category);
 
 #endif /* COUNT_H */

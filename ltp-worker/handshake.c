@@ -47,15 +47,15 @@ handshake_refuse(struct client *c, unsigned status, enum log_category category,
 	size_t n;
 
 	++*client_counter(c, handshake_status_counter(status));
-	c->close_code = status;
-	c->close_reason = reason;
+	c->passage->close_code = status;
+	c->passage->close_reason = reason;
 	client_warn(c, category, "upgrade refused", reason);
 	n = upgrade_print_refusal(
 	    buf, status, body, HANDSHAKE_RETRY_AFTER_SECS);
 	if (output_put(&c->worker->output, buf, n) == -1)
 		client_no_memory(c);
-	upgrade_free(c->upgrade);
-	c->upgrade = NULL;
+	upgrade_free(c->passage->upgrade);
+	c->passage->upgrade = NULL;
 	client_forget_login(c);
 	c->state = CLIENT_CLOSING;
 }
@@ -73,19 +73,22 @@ void
 handshake_count_failure(struct client *c)
 {
 	struct worker *w = c->worker;
+	uint8_t key[16];
 
 	++*client_counter(c, COUNT_AUTH_FAILURES);
-	shared_ip_allow(
-	    w->shared, c->limit_key, &w->settings->failures, w->now);
+	addr_limit_key(&c->addr, key);
+	shared_ip_allow(w->shared, key, &w->settings->failures, w->now);
 }
 
 bool
 handshake_too_many_failures(struct client *c)
 {
 	struct worker *w = c->worker;
+	uint8_t key[16];
 
+	addr_limit_key(&c->addr, key);
 	return !shared_ip_would_allow(
-	    w->shared, c->limit_key, &w->settings->failures, w->now);
+	    w->shared, key, &w->settings->failures, w->now);
 }
 
 static void
@@ -99,13 +102,13 @@ static void
 handshake_accept(struct client *c)
 {
 	char buf[UPGRADE_RESPONSE_MAX];
-	size_t n = upgrade_print_accept(c->upgrade, buf);
+	size_t n = upgrade_print_accept(c->passage->upgrade, buf);
 
 	if (n == 0 || output_put(&c->worker->output, buf, n) == -1)
 		client_no_memory(c);
 	++*client_counter(c, COUNT_UPGRADE_101);
-	upgrade_free(c->upgrade);
-	c->upgrade = NULL;
+	upgrade_free(c->passage->upgrade);
+	c->passage->upgrade = NULL;
 	c->state = CLIENT_OPEN;
 	client_log(c, LEVEL_DEBUG, "open", NULL);
 }
@@ -125,7 +128,7 @@ handshake_check_credential(struct client *c)
 		client_no_memory(c);
 		return;
 	}
-	upgrade_credential(c->upgrade, cred);
+	upgrade_credential(c->passage->upgrade, cred);
 	if (handshake_too_many_failures(c)) {
 		handshake_refuse(c, 429, CATEGORY_AUTH,
 		    "too many failed sign-ins", "too many failed sign-ins");
@@ -139,36 +142,47 @@ handshake_check_credential(struct client *c)
 		if (cred->kind != CREDENTIAL_KEY)
 			cred->key_len = cred->id_len = 0;
 		c->state = CLIENT_SIGN_IN;
-		c->login = login_ask(c->worker, c, cred);
-		c->keyless = cred->kind == CREDENTIAL_NONE;
-		if (c->login == NULL)
+		c->passage->login = login_ask(c->worker, c, cred);
+		c->passage->keyless = cred->kind == CREDENTIAL_NONE;
+		if (c->passage->login == NULL)
 			client_no_memory(c);
 	}
 	freezero(cred, sizeof(*cred));
 }
 
-static void
-handshake_check_request(struct client *c)
+/* Who is behind the proxy?  False: it was refused. */
+static bool
+handshake_look_behind_proxy(struct client *c)
 {
-	const struct settings *conf = c->worker->settings;
-	const char *origin = upgrade_origin(c->upgrade);
 	struct addr ip;
 	bool missing;
 
-	if (settings_client_ip(conf, &c->peer,
-		upgrade_forwarded_for(c->upgrade), &ip, &missing) == -1) {
+	if (settings_client_ip(c->worker->settings, client_peer(c),
+		upgrade_forwarded_for(c->passage->upgrade), &ip,
+		&missing) == -1) {
 		handshake_refuse(c, 400, CATEGORY_HANDSHAKE,
 		    "bad X-Forwarded-For", "bad X-Forwarded-For");
-		return;
+		return false;
 	}
 	if (missing)
 		client_warn(c, CATEGORY_HANDSHAKE, "trusted proxy",
 		    "no X-Forwarded-For");
-	if (settings_is_proxy(conf, &c->peer) && !address_hold(c, &ip)) {
+	if (!address_hold(c, &ip)) {
 		handshake_refuse_address(c);
-		return;
+		return false;
 	}
-	if (origin != NULL && !settings_allows_origin(conf, origin)) {
+	return true;
+}
+
+static void
+handshake_check_request(struct client *c)
+{
+	const char *origin = upgrade_origin(c->passage->upgrade);
+
+	if (c->proxied && !handshake_look_behind_proxy(c))
+		return;
+	if (origin != NULL &&
+	    !settings_allows_origin(c->worker->settings, origin)) {
 		handshake_refuse(c, 403, CATEGORY_ORIGIN, "origin not allowed",
 		    "origin_not_allowed");
 		return;
@@ -179,18 +193,19 @@ handshake_check_request(struct client *c)
 size_t
 handshake_input(struct client *c, const uint8_t *data, size_t len)
 {
+	struct passage *p = c->passage;
 	enum upgrade_state state;
 	size_t used = len;
 
-	if (c->upgrade == NULL && (c->upgrade = upgrade_new()) == NULL) {
+	if (p->upgrade == NULL && (p->upgrade = upgrade_new()) == NULL) {
 		client_no_memory(c);
 		return len;
 	}
-	state = upgrade_input(c->upgrade, data, len, &used);
+	state = upgrade_input(p->upgrade, data, len, &used);
 	if (state == UPGRADE_BAD)
-		handshake_refuse(c, upgrade_status(c->upgrade),
-		    CATEGORY_HANDSHAKE, upgrade_reason(c->upgrade),
-		    upgrade_reason(c->upgrade));
+		handshake_refuse(c, upgrade_status(p->upgrade),
+		    CATEGORY_HANDSHAKE, upgrade_reason(p->upgrade),
+		    upgrade_reason(p->upgrade));
 	else if (state == UPGRADE_DONE)
 		handshake_check_request(c);
 	return used;
@@ -204,8 +219,9 @@ handshake_signed_in(struct client *c, enum login_result result)
 		handshake_accept(c);
 		break;
 	case LOGIN_REFUSED:
-		handshake_unauthorized(
-		    c, c->keyless ? "missing api key" : "invalid api key");
+		handshake_unauthorized(c, c->passage->keyless
+					      ? "missing api key"
+					      : "invalid api key");
 		break;
 	case LOGIN_UNAVAILABLE:
 		handshake_unauthorized(c, "authentication is not available");

@@ -5,7 +5,6 @@
 
 #include <event2/event.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +13,7 @@
 #include "child.h"
 #include "client.h"
 #include "log.h"
+#include "number.h"
 #include "session.h"
 #include "trace.h"
 #include "worker.h"
@@ -318,14 +318,10 @@ journal_session_id(const struct client *c, enum audit_direction direction,
     char out[AUDIT_SESSION_MAX])
 {
 	const struct session *s = c->session;
-	int n;
 
-	if (direction == AUDIT_IN && s != NULL && s->session_id[0] != '\0')
-		n = snprintf(out, AUDIT_SESSION_MAX, "%s", s->session_id);
-	else
-		n = snprintf(
-		    out, AUDIT_SESSION_MAX, "%llu", (unsigned long long)c->id);
-	return (size_t)n;
+	if (direction == AUDIT_IN && s != NULL && s->has_id)
+		return strlen(session_id(s, out));
+	return (size_t)(number_put_int64(out, (int64_t)c->id) - out);
 }
 
 static void
@@ -356,39 +352,43 @@ journal_add(
 static void
 journal_trace(const struct client *c, struct trace *t)
 {
-	trace_init(t, c->identity,
+	struct str identity = client_identity(c);
+
+	trace_init(t, identity.len > 0 ? &identity : NULL,
 	    c->worker->settings->node.audit_payload == AUDIT_PAYLOAD_HASH);
 }
 
 /* The session id that the node gave, empty when it gave none. */
 static const char *
-journal_own_id(const struct client *c)
+journal_own_id(const struct client *c, char out[UUID_TEXT_SIZE])
 {
-	return c->session == NULL ? "" : c->session->session_id;
+	return c->session == NULL ? "" : session_id(c->session, out);
 }
 
 void
 journal_message(struct client *c, const struct frame *f)
 {
+	char own[UUID_TEXT_SIZE];
 	struct trace t;
 
 	if (!journal_wants(c))
 		return;
 	journal_trace(c, &t);
-	trace_of_message(&t, c->dialect, f, journal_own_id(c));
+	trace_of_message(&t, c->dialect, f, journal_own_id(c, own));
 	journal_add(c, AUDIT_IN, &t);
 }
 
 void
 journal_hello_ack(struct client *c)
 {
+	char own[UUID_TEXT_SIZE];
 	struct trace t;
 
 	if (!journal_wants(c))
 		return;
 	journal_trace(c, &t);
 	trace_of_hello_ack(
-	    &t, &c->worker->settings->node_id, journal_own_id(c));
+	    &t, &c->worker->settings->node_id, journal_own_id(c, own));
 	journal_add(c, AUDIT_OUT, &t);
 }
 
@@ -406,7 +406,8 @@ journal_heartbeat_ack(
 }
 
 void
-journal_suggestion(struct client *c, const struct str *id)
+journal_suggestion(
+    struct client *c, const struct str *id, const struct orientation *o)
 {
 	char sector[ROUTE_SECTOR_MAX];
 	struct trace t;
@@ -414,8 +415,7 @@ journal_suggestion(struct client *c, const struct str *id)
 	if (!journal_wants(c))
 		return;
 	journal_trace(c, &t);
-	trace_of_suggestion(
-	    &t, c->dialect, id, &c->session->orientation, sector);
+	trace_of_suggestion(&t, c->dialect, id, o, sector);
 	journal_add(c, AUDIT_OUT, &t);
 }
 

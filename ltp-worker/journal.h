@@ -26,6 +26,7 @@ struct client;
 struct event;
 struct frame;
 struct msg;
+struct orientation;
 struct worker;
 
 struct journal {
@@ -70,7 +71,8 @@ void journal_message(struct client *, const struct frame *);
 void journal_hello_ack(struct client *);
 void journal_heartbeat_ack(
     struct client *, const struct str *id, int64_t timestamp_ms);
-void journal_suggestion(struct client *, const struct str *id);
+void journal_suggestion(
+    struct client *, const struct str *id, const struct orientation *);
 /* code is NULL in the client dialect. */
 void journal_error(struct client *, const char *code, const char *message);
 

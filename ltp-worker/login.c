@@ -162,10 +162,11 @@ static void
 login_revoked(struct worker *w, struct msg *m)
 {
 	struct client *c, *next;
+	struct str id;
 
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
-		if (c->identity != NULL && strlen(c->identity) == m->len &&
-		    memcmp(c->identity, m->data, m->len) == 0)
+		id = client_identity(c);
+		if (id.len == m->len && memcmp(id.p, m->data, m->len) == 0)
 			client_revoked(c);
 	}
 }
@@ -175,11 +176,12 @@ static void
 login_introduce_clients(struct worker *w)
 {
 	const struct client *c;
+	struct str id;
 
 	TAILQ_FOREACH(c, &w->clients, all) {
-		if (c->identity != NULL &&
-		    chan_post(w->logins.auth, MSG_AUTH_HERE, c->identity,
-			strlen(c->identity), NULL, 0) == -1)
+		id = client_identity(c);
+		if (id.len > 0 && chan_post(w->logins.auth, MSG_AUTH_HERE, id.p,
+				      id.len, NULL, 0) == -1)
 			log_warn("auth: a client is not known to it");
 	}
 }

@@ -40,6 +40,9 @@ static const enum counter type_counters[] = {
 	[FRAME_ROUTE_REQUEST] = COUNT_MSG_ROUTE_REQUEST,
 };
 
+/* What one is taken to say that never spoke of itself. */
+static const struct orientation orientation_none;
+
 /* ---- replies ---- */
 
 static void
@@ -56,10 +59,11 @@ session_error(struct client *c, enum session_code code, const char *message)
 static void
 session_hello_ack(struct client *c)
 {
-	const struct session *s = c->session;
-	struct str id = { s->session_id, strlen(s->session_id) };
-	char buf[FRAME_REPLY_MAX];
+	char buf[FRAME_REPLY_MAX], own[UUID_TEXT_SIZE];
+	struct str id;
 
+	id.p = session_id(c->session, own);
+	id.len = strlen(own);
 	client_reply(c, buf,
 	    frame_print_hello_ack(
 		buf, &c->worker->settings->node_id, id.len > 0 ? &id : NULL));
@@ -67,24 +71,15 @@ session_hello_ack(struct client *c)
 }
 
 /*
- * An invalid message, and a warning about it: one a second at most for a
- * connection, as for the category.  What is left out is counted.
+ * An invalid message, and a warning about it: one a second at most for all
+ * connections, so for each as well.  What is left out is counted.
  */
 static void
 session_count_invalid(struct client *c, const char *what, const char *message)
 {
-	struct worker *w = c->worker;
-	bool logged = false;
-
 	++*client_counter(c, COUNT_INVALID_JSON);
 	++*client_counter(c, COUNT_REJECT_INVALID_JSON);
-	if (monotime_reached(w->now, c->quiet_until)) {
-		c->quiet_until = monotime_add_ms(w->now, 1000);
-		logged = client_warn(c, CATEGORY_INVALID_JSON, what, message);
-	} else {
-		count_suppress(&w->count, CATEGORY_INVALID_JSON);
-	}
-	if (!logged)
+	if (!client_warn(c, CATEGORY_INVALID_JSON, what, message))
 		++*client_counter(c, COUNT_INVALID_JSON_SUPPRESSED);
 }
 
@@ -142,13 +137,15 @@ session_unlogged(struct client *c)
 		client_close(c, WS_TRY_LATER, JOURNAL_REFUSAL);
 }
 
-/* The struct with copies of both texts behind it. */
+/* The struct with copies of the names behind it, and a new id if wanted. */
 static struct session *
-session_alloc(const struct str *client_id, const struct str *tag)
+session_alloc(const struct str *client_id, const struct str *tag, bool has_id)
 {
+	size_t names = client_id->len + tag->len;
 	struct session *s;
 
-	s = calloc(1, sizeof(*s) + client_id->len + tag->len);
+	s = calloc(1,
+	    offsetof(struct session, text) + names + (has_id ? UUID_SIZE : 0));
 	if (s == NULL)
 		return NULL;
 	/* An absent one has no place either. */
@@ -156,11 +153,46 @@ session_alloc(const struct str *client_id, const struct str *tag)
 		memcpy(s->text, client_id->p, client_id->len);
 	if (tag->len > 0)
 		memcpy(s->text + client_id->len, tag->p, tag->len);
-	s->client_id.p = s->text;
-	s->client_id.len = client_id->len;
-	s->tag.p = s->text + client_id->len;
-	s->tag.len = tag->len;
+	if (has_id)
+		uuid_random((uint8_t *)s->text + names);
+	s->client_id_len = client_id->len;
+	s->tag_len = tag->len;
+	s->has_id = has_id;
 	return s;
+}
+
+void
+session_discard(struct session *s)
+{
+	if (s != NULL)
+		free(s->orientation);
+	free(s);
+}
+
+struct str
+session_client_id(const struct session *s)
+{
+	struct str id = { s->text, s->client_id_len };
+
+	return id;
+}
+
+struct str
+session_tag(const struct session *s)
+{
+	struct str tag = { s->text + s->client_id_len, s->tag_len };
+
+	return tag;
+}
+
+const char *
+session_id(const struct session *s, char out[UUID_TEXT_SIZE])
+{
+	if (s->has_id)
+		return uuid_print(out,
+		    (const uint8_t *)s->text + s->client_id_len + s->tag_len);
+	out[0] = '\0';
+	return out;
 }
 
 /*
@@ -172,7 +204,7 @@ static bool
 session_new(struct client *c, const struct str *claimed, const struct str *tag)
 {
 	struct worker *w = c->worker;
-	struct str id = *claimed;
+	struct str identity = client_identity(c);
 
 	client_greeted(c);
 	if (!journal_accepts(w)) {
@@ -184,18 +216,15 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 		session_full(c);
 		return false;
 	}
-	if (c->identity != NULL) {
-		id.p = c->identity;
-		id.len = strlen(c->identity);
-	}
-	if ((c->session = session_alloc(&id, tag)) == NULL) {
+	c->session = session_alloc(identity.len > 0 ? &identity : claimed, tag,
+	    c->dialect == DIALECT_SESSION);
+	if (c->session == NULL) {
 		shared_give(w->shared, SHARED_SESSIONS, w->slot);
 		client_close(c, WS_INTERNAL_ERROR, "out of memory");
 		return false;
 	}
-	c->session->made = w->now;
-	if (c->dialect == DIALECT_SESSION)
-		uuid_random(c->session->session_id);
+	c->session->made_ms = client_age_ms(c);
+	c->proven = identity.len > 0;
 	client_log(c, LEVEL_DEBUG, "session made", NULL);
 	return true;
 }
@@ -213,10 +242,8 @@ void
 session_free(struct client *c)
 {
 	session_end(c);
-	free(c->session);
+	session_discard(c->session);
 	c->session = NULL;
-	free(c->hello);
-	c->hello = NULL;
 }
 
 /* Every valid message is counted and keeps the session alive. */
@@ -224,25 +251,26 @@ static void
 session_touch(struct client *c, enum frame_type type)
 {
 	++*client_counter(c, type_counters[type]);
-	c->seen = c->worker->now;
+	client_seen(c);
 }
 
 /* ---- what a message does, in both dialects ---- */
 
-/* The id that replies carry. */
+/*
+ * The id that replies carry.  In the session dialect the message had it, or
+ * it would not have come this far.
+ */
 static struct str
-session_reply_id(const struct client *c)
+session_reply_id(const struct client *c, const struct frame *f)
 {
-	const struct session *s = c->session;
-	struct str id = { s->session_id, strlen(s->session_id) };
-
-	return c->dialect == DIALECT_SESSION ? id : s->client_id;
+	return c->dialect == DIALECT_SESSION ? f->session_id
+					     : session_client_id(c->session);
 }
 
 static void
 session_heartbeat(struct client *c, const struct frame *f)
 {
-	struct str id = session_reply_id(c);
+	struct str id = session_reply_id(c, f);
 	char buf[FRAME_REPLY_MAX];
 
 	client_reply(c, buf,
@@ -254,8 +282,14 @@ session_heartbeat(struct client *c, const struct frame *f)
 static void
 session_orientation(struct client *c, const struct frame *f)
 {
-	struct orientation *o = &c->session->orientation;
+	struct session *s = c->session;
+	struct orientation *o = s->orientation;
 
+	if (o == NULL && (o = calloc(1, sizeof(*o))) == NULL) {
+		client_close(c, WS_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	s->orientation = o;
 	if ((f->present & FIELD_MOMENTUM) != 0) {
 		o->has_momentum = true;
 		o->momentum = f->focus_momentum;
@@ -269,14 +303,14 @@ session_orientation(struct client *c, const struct frame *f)
 static void
 session_route_request(struct client *c, const struct frame *f)
 {
-	struct str id = session_reply_id(c);
+	struct str id = session_reply_id(c, f);
+	const struct orientation *o = c->session->orientation;
 	char buf[FRAME_REPLY_MAX];
 
-	(void)f;
-	client_reply(c, buf,
-	    frame_print_suggestion(
-		buf, c->dialect, &id, &c->session->orientation));
-	journal_suggestion(c, &id);
+	if (o == NULL)
+		o = &orientation_none;
+	client_reply(c, buf, frame_print_suggestion(buf, c->dialect, &id, o));
+	journal_suggestion(c, &id, o);
 }
 
 static void
@@ -302,6 +336,7 @@ static void
 session_sign_in(struct client *c, const struct str *key,
     const struct str *claimed, const struct str *tag)
 {
+	struct passage *p = c->passage;
 	struct credential *cred;
 
 	if (handshake_too_many_failures(c)) {
@@ -314,14 +349,14 @@ session_sign_in(struct client *c, const struct str *key,
 		return;
 	}
 	if ((cred = calloc(1, sizeof(*cred))) != NULL &&
-	    (c->hello = session_alloc(claimed, tag)) != NULL) {
+	    (p->hello = session_alloc(claimed, tag, false)) != NULL) {
 		cred->kind = CREDENTIAL_KEY;
 		cred->key_len = key->len;
 		memcpy(cred->key, key->p, key->len);
-		c->login = login_ask(c->worker, c, cred);
+		p->login = login_ask(c->worker, c, cred);
 	}
 	freezero(cred, sizeof(*cred));
-	if (c->login == NULL)
+	if (p->login == NULL)
 		client_close(c, WS_INTERNAL_ERROR, "out of memory");
 	else
 		client_hold(c);
@@ -330,12 +365,14 @@ session_sign_in(struct client *c, const struct str *key,
 void
 session_signed_in(struct client *c, enum login_result result)
 {
-	struct session *hello = c->hello;
+	struct session *hello = c->passage->hello;
+	struct str claimed = session_client_id(hello);
+	struct str tag = session_tag(hello);
 
-	c->hello = NULL;
+	c->passage->hello = NULL;
 	switch (result) {
 	case LOGIN_GRANTED:
-		if (session_new(c, &hello->client_id, &hello->tag)) {
+		if (session_new(c, &claimed, &tag)) {
 			session_touch(c, FRAME_HELLO);
 			session_hello_ack(c);
 		}
@@ -349,7 +386,7 @@ session_signed_in(struct client *c, enum login_result result)
 		session_unauthorized(c);
 		break;
 	}
-	free(hello);
+	session_discard(hello);
 }
 
 /* ---- the client dialect ---- */
@@ -380,24 +417,24 @@ session_client_must_sign_in(struct client *c, const struct frame *f)
 static void
 session_client_message(struct client *c, const struct frame *f)
 {
-	const struct settings *conf = c->worker->settings;
+	bool proven = client_identity(c).len > 0;
+	struct str id;
 
 	if (!frame_valid(f, DIALECT_CLIENT)) {
 		session_invalid(c, "invalid message");
 		return;
 	}
 	journal_message(c, f);
-	if (conf->node.auth && c->identity == NULL) {
+	if (c->worker->settings->node.auth && !proven) {
 		session_client_must_sign_in(c, f);
 		return;
 	}
 	if (c->session == NULL &&
 	    !session_new(c, &f->client_id, &f->session_tag))
 		return;
-	if (c->identity == NULL &&
-	    (f->client_id.len != c->session->client_id.len ||
-		memcmp(f->client_id.p, c->session->client_id.p,
-		    f->client_id.len) != 0)) {
+	id = session_client_id(c->session);
+	if (!proven && (f->client_id.len != id.len ||
+			   memcmp(f->client_id.p, id.p, id.len) != 0)) {
 		session_forbidden(c, "client_id mismatch");
 		return;
 	}
@@ -425,7 +462,7 @@ session_session_hello(struct client *c, const struct frame *f)
 
 	if (c->session != NULL) {
 		/* Valid, but once is enough. */
-		c->seen = c->worker->now;
+		client_seen(c);
 		session_error(c, CODE_INVALID, "handshake already completed");
 		return;
 	}
@@ -463,6 +500,8 @@ session_session_first(struct client *c, const struct frame *f)
 static void
 session_session_message(struct client *c, const struct frame *f)
 {
+	char own[UUID_TEXT_SIZE];
+
 	if (c->session == NULL) {
 		session_session_first(c, f);
 		return;
@@ -476,7 +515,7 @@ session_session_message(struct client *c, const struct frame *f)
 		session_session_hello(c, f);
 		return;
 	}
-	if (!str_is(&f->session_id, c->session->session_id)) {
+	if (!str_is(&f->session_id, session_id(c->session, own))) {
 		session_forbidden(c, "session mismatch");
 		client_close(c, WS_POLICY, "session mismatch");
 		return;

@@ -18,15 +18,22 @@
 
 struct client;
 
+/* A name may be LTP_ID_MAX bytes long; most are short. */
 struct session {
-	struct monotime made;
-	struct orientation orientation;
+	struct orientation *orientation; /* NULL: it never said */
+	uint32_t made_ms; /* after its client was accepted */
+	uint16_t client_id_len;
+	uint16_t tag_len; /* of session_tag or client_label */
+	bool has_id; /* session dialect */
 	bool over; /* its place is given back; only its names are of use */
-	char session_id[UUID_TEXT_SIZE]; /* session dialect; else empty */
-	struct str client_id; /* both point into text */
-	struct str tag; /* session_tag or client_label */
-	char text[];
+	char text[]; /* client_id, tag, UUID_SIZE bytes of an id */
 };
+
+/* They point into the session. */
+struct str session_client_id(const struct session *);
+struct str session_tag(const struct session *);
+/* The id that the node gave, in out; empty in the client dialect. */
+const char *session_id(const struct session *, char out[UUID_TEXT_SIZE]);
 
 /* A text message; it is spoiled. */
 void session_text(struct client *, char *text, size_t len);
@@ -37,5 +44,7 @@ void session_signed_in(struct client *, enum login_result);
 void session_end(struct client *);
 /* Ends and forgets it. */
 void session_free(struct client *);
+/* Forgets what is no client's session yet.  NULL is allowed. */
+void session_discard(struct session *);
 
 #endif /* SESSION_H */

@@ -275,14 +275,14 @@ text(const char *p)
 }
 
 void
-trace_init(struct trace *t, const char *identity, bool hash)
+trace_init(struct trace *t, const struct str *identity, bool hash)
 {
 	memset(t, 0, sizeof(*t));
 	t->hash = hash;
 	t->members = TRACE_IDENTITY | TRACE_TYPE | TRACE_V;
 	t->given = TRACE_TYPE | TRACE_V;
 	if (identity != NULL) {
-		t->identity = text(identity);
+		t->identity = *identity;
 		t->given |= TRACE_IDENTITY;
 	}
 }

@@ -65,7 +65,7 @@ enum trace_member {
  * Begin a frame.  identity is what a key has proven, NULL: nothing; hash as
  * above.  All strings must outlive the trace.
  */
-void trace_init(struct trace *, const char *identity, bool hash);
+void trace_init(struct trace *, const struct str *identity, bool hash);
 
 /*
  * One of these, then trace_print().  own_id is the session id that the node

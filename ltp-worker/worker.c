@@ -52,9 +52,9 @@ worker_set_deadline(struct worker *w)
 
 	first = login_deadline(&w->logins);
 	if ((c = TAILQ_FIRST(&w->greeting)) != NULL)
-		worker_sooner(&first, c->deadline);
+		worker_sooner(&first, c->passage->deadline);
 	if ((c = TAILQ_FIRST(&w->lingering)) != NULL)
-		worker_sooner(&first, c->deadline);
+		worker_sooner(&first, c->passage->deadline);
 	if (first.us == 0)
 		return;
 	us = monotime_diff_us(first, w->now);
@@ -71,7 +71,7 @@ worker_expire(struct worker *w, struct client_list *list)
 	struct client *c;
 
 	while ((c = TAILQ_FIRST(list)) != NULL &&
-	       monotime_reached(w->now, c->deadline))
+	       monotime_reached(w->now, c->passage->deadline))
 		client_expired(c);
 }
 
@@ -110,15 +110,15 @@ worker_sweep(int fd, short what, void *arg)
 	struct worker *w = arg;
 	struct client *c, *next;
 	uint64_t before = w->count.now.n[COUNT_EXPIRED_TTL];
-	int64_t ttl;
+	uint32_t ttl;
 
 	(void)fd;
 	(void)what;
 	worker_wake(w);
 	ttl = w->settings->node.idle_ttl_ms;
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
-		if (c->state == CLIENT_OPEN && c->timed_on == TIMED_NONE &&
-		    monotime_diff_ms(w->now, c->seen) >= ttl)
+		if (c->state == CLIENT_OPEN && !client_is_timed(c) &&
+		    client_idle_ms(c) >= ttl)
 			client_idle(c);
 	}
 	w->count.expired_last_sweep =
@@ -257,31 +257,30 @@ static bool
 worker_put_session(
     struct worker *w, struct wire_out *out, const struct client *c)
 {
-	const struct session *s = c->session;
+	struct str client_id = session_client_id(c->session);
+	struct str tag = session_tag(c->session);
+	char own[UUID_TEXT_SIZE];
+	size_t id_len = strlen(session_id(c->session, own));
 	struct msg_session r;
-	size_t id_len = strlen(s->session_id);
 
-	if (sizeof(r) + s->client_id.len + id_len + s->tag.len >
-	    out->size - out->len)
+	if (sizeof(r) + client_id.len + id_len + tag.len > out->size - out->len)
 		return false;
 	memset(&r, 0, sizeof(r));
 	r.conn = c->id;
-	r.age_ms = monotime_diff_ms(w->now, s->made);
-	r.idle_ms = monotime_diff_ms(w->now, c->seen);
+	r.age_ms = client_age_ms(c) - c->session->made_ms;
+	r.idle_ms = client_idle_ms(c);
 	r.messages_in = c->messages_in;
 	r.messages_out = c->messages_out;
-	memcpy(r.ip, c->client_ip.ip, sizeof(r.ip));
-	r.port = c->client_ip.port;
-	r.v4 = c->client_ip.v4;
+	r.addr = c->addr;
 	r.dialect = c->dialect;
-	r.client_id_len = s->client_id.len;
+	r.client_id_len = client_id.len;
 	r.session_id_len = id_len;
-	r.tag_len = s->tag.len;
+	r.tag_len = tag.len;
 	r.slot = w->slot;
 	wire_put(out, &r, sizeof(r));
-	wire_put(out, s->client_id.p, s->client_id.len);
-	wire_put(out, s->session_id, id_len);
-	wire_put(out, s->tag.p, s->tag.len);
+	wire_put(out, client_id.p, client_id.len);
+	wire_put(out, own, id_len);
+	wire_put(out, tag.p, tag.len);
 	return true;
 }
 
@@ -314,7 +313,7 @@ worker_list_sessions(struct worker *w, struct msg *m)
 static bool
 worker_is_session(const struct client *c, const char *id, size_t len)
 {
-	char number[32];
+	char number[32], own[UUID_TEXT_SIZE];
 	int n;
 
 	if (!worker_has_session(c))
@@ -322,8 +321,8 @@ worker_is_session(const struct client *c, const char *id, size_t len)
 	n = snprintf(number, sizeof(number), "%llu", (unsigned long long)c->id);
 	if ((size_t)n == len && memcmp(number, id, len) == 0)
 		return true;
-	return len > 0 && strlen(c->session->session_id) == len &&
-	       memcmp(c->session->session_id, id, len) == 0;
+	return len > 0 && strlen(session_id(c->session, own)) == len &&
+	       memcmp(own, id, len) == 0;
 }
 
 static void

@@ -211,15 +211,13 @@ output_sandbox(char buf[OUTPUT_LINE_MAX], const struct msg_process *p)
 char *
 output_peer(char buf[OUTPUT_LINE_MAX], const struct msg_session *s)
 {
-	struct addr a = { .port = s->port, .v4 = s->v4 != 0 };
 	char text[ADDR_TEXT_MAX];
 
-	memcpy(a.ip, s->ip, sizeof(a.ip));
 	/* A proxy tells the address of its client, not the port. */
-	if (a.port == 0)
-		strlcpy(buf, addr_print_ip(&a, text), OUTPUT_LINE_MAX);
+	if (s->addr.port == 0)
+		strlcpy(buf, addr_print_ip(&s->addr, text), OUTPUT_LINE_MAX);
 	else
-		strlcpy(buf, addr_print(&a, text), OUTPUT_LINE_MAX);
+		strlcpy(buf, addr_print(&s->addr, text), OUTPUT_LINE_MAX);
 	return buf;
 }
 

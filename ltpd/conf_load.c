@@ -493,14 +493,16 @@ check_built(struct loader *ld)
 static int
 set_computed(struct conf *conf)
 {
-	char uuid[UUID_TEXT_SIZE];
+	char text[UUID_TEXT_SIZE];
+	uint8_t id[UUID_SIZE];
 
 	conf->workers = sysconf(_SC_NPROCESSORS_ONLN);
 	if (conf->workers < 1)
 		conf->workers = 1;
 	if (conf->workers > SHARED_SLOTS)
 		conf->workers = SHARED_SLOTS;
-	return asprintf(&conf->id, "ltp-node-%s", uuid_random(uuid));
+	uuid_random(id);
+	return asprintf(&conf->id, "ltp-node-%s", uuid_print(text, id));
 }
 
 static int

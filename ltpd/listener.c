@@ -366,11 +366,10 @@ listener_hand_over(struct listener_socket *s, struct child *c, int fd,
 	struct parent *p = l->parent;
 	struct handover *h = &l->handover[c->slot];
 	struct msg_conn *conn = &h->conn[h->count];
-	struct addr addr;
 
 	memset(conn, 0, sizeof(*conn));
 	p->counters.n[COUNT_CONNECTIONS]++;
-	if (addr_from_sockaddr(&addr, sa) == -1 ||
+	if (addr_from_sockaddr(&conn->peer, sa) == -1 ||
 	    !listener_reserve(p, c->slot, conn)) {
 		p->counters.n[COUNT_CONNECTIONS_REFUSED]++;
 		close(fd);
@@ -378,9 +377,6 @@ listener_hand_over(struct listener_socket *s, struct child *c, int fd,
 	}
 	conn->id = p->next_conn++;
 	conn->accepted_us = monotime_now().us;
-	memcpy(conn->ip, addr.ip, sizeof(conn->ip));
-	conn->port = addr.port;
-	conn->v4 = addr.v4;
 	conn->listener = s->number;
 	h->fds[h->count++] = fd;
 	if (h->count == MSG_MAX_FDS)

@@ -235,7 +235,9 @@ check_traces(
 	const struct str *id =
 	    dialect == DIALECT_CLIENT ? &f->client_id : &f->session_id;
 	const char *own = dialect == DIALECT_SESSION ? "own" : "";
-	const char *identity = named ? "id of a key \"\\\xc3\xa9" : NULL;
+	static const char proven[] = "id of a key \"\\\xc3\xa9";
+	const struct str name = { proven, sizeof(proven) - 1 };
+	const struct str *identity = named ? &name : NULL;
 	char sector[ROUTE_SECTOR_MAX];
 	struct trace t;
 

@@ -55,8 +55,8 @@ client_reply(struct client *c, const char *text, size_t len)
 	type = oracle_string(oracle_member(o, "type"), &n);
 	FUZZ_ASSERT(type != NULL);
 	id = oracle_string(oracle_member(o, "client_id"), &n);
-	if (c->identity != NULL && id != NULL)
-		FUZZ_ASSERT(strcmp(id, c->identity) == 0);
+	if (client_identity(c).len > 0 && id != NULL)
+		FUZZ_ASSERT(str_is(&(struct str){ id, n }, identity));
 	FUZZ_ASSERT(c->session != NULL || strcmp(type, "error") == 0);
 	oracle_free(o);
 	c->messages_out++;
@@ -70,6 +70,28 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	FUZZ_ASSERT(code >= 1000 && code < 5000);
 	FUZZ_ASSERT(strlen(reason) <= WS_CONTROL_MAX - 2);
 	world.closed = true;
+}
+
+struct str
+client_identity(const struct client *c)
+{
+	struct str id = { identity, sizeof(identity) - 1 };
+
+	if (!c->proven && c->passage->identity == NULL)
+		id.len = 0;
+	return id;
+}
+
+uint32_t
+client_age_ms(const struct client *c)
+{
+	return (uint32_t)c->worker->now.us;
+}
+
+void
+client_seen(struct client *c)
+{
+	(void)c;
 }
 
 uint64_t *
@@ -88,7 +110,7 @@ client_greeted(struct client *c)
 void
 client_hold(struct client *c)
 {
-	FUZZ_ASSERT(c->login != NULL);
+	FUZZ_ASSERT(c->passage->login != NULL);
 	world.held = true;
 }
 
@@ -117,13 +139,6 @@ count_may_log(struct count *c, enum log_category category, struct monotime now)
 	FUZZ_ASSERT(category < CATEGORY__MAX);
 	(void)c;
 	return (now.us & 1) != 0;
-}
-
-void
-count_suppress(struct count *c, enum log_category category)
-{
-	(void)c;
-	FUZZ_ASSERT(category < CATEGORY__MAX);
 }
 
 void
@@ -173,9 +188,11 @@ journal_heartbeat_ack(struct client *c, const struct str *id, int64_t ms)
 }
 
 void
-journal_suggestion(struct client *c, const struct str *id)
+journal_suggestion(
+    struct client *c, const struct str *id, const struct orientation *o)
 {
 	(void)c;
+	FUZZ_ASSERT(o != NULL);
 	FUZZ_ASSERT(id->len > 0 && id->len <= LTP_ID_MAX);
 }
 
@@ -190,7 +207,7 @@ struct login *
 login_ask(struct worker *w, struct client *c, const struct credential *cred)
 {
 	(void)w;
-	FUZZ_ASSERT(c->login == NULL && c->session == NULL);
+	FUZZ_ASSERT(c->passage->login == NULL && c->session == NULL);
 	FUZZ_ASSERT(cred->kind == CREDENTIAL_KEY && cred->key_len > 0 &&
 		    cred->key_len <= AUTH_KEY_MAX);
 	return (struct login *)&world;
@@ -226,10 +243,10 @@ answer(struct client *c, enum login_result result)
 {
 	if (!world.held)
 		return;
-	c->login = NULL;
+	c->passage->login = NULL;
 	world.held = false;
-	if (result == LOGIN_GRANTED && c->identity == NULL)
-		c->identity = strdup(identity);
+	if (result == LOGIN_GRANTED && c->passage->identity == NULL)
+		c->passage->identity = strdup(identity);
 	session_signed_in(c, result);
 }
 
@@ -276,11 +293,13 @@ act(struct client *c, char *line)
 }
 
 static void
-begin(struct client *c, uint8_t flags)
+begin(struct client *c, struct passage *p, uint8_t flags)
 {
 	struct settings *s = &world.settings;
 
 	memset(c, 0, sizeof(*c));
+	memset(p, 0, sizeof(*p));
+	c->passage = p;
 	memset(s, 0, sizeof(*s));
 	world.journal = JOURNAL_OPEN;
 	world.places = 0;
@@ -293,19 +312,20 @@ begin(struct client *c, uint8_t flags)
 	s->node_id = (struct str){ node_id, sizeof(node_id) - 1 };
 	c->worker = &world.worker;
 	if ((flags & FLAG_AUTH) != 0 && (flags & FLAG_IDENTITY) != 0)
-		c->identity = strdup(identity);
+		c->passage->identity = strdup(identity);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz f = { data, len };
+	struct passage p;
 	struct client c;
 	char *line;
 
 	if (world.worker.json == NULL)
 		FUZZ_ASSERT((world.worker.json = json_new()) != NULL);
-	begin(&c, fuzz_u8(&f));
+	begin(&c, &p, fuzz_u8(&f));
 	while (f.left > 0 && !world.closed) {
 		line = fuzz_text_until(&f, '\n');
 		world.worker.now.us++;
@@ -316,7 +336,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	session_end(&c);
 	FUZZ_ASSERT(world.places == 0);
 	session_free(&c);
+	session_discard(p.hello);
 	FUZZ_ASSERT(world.places == 0);
-	free(c.identity);
+	free(p.identity);
 	return 0;
 }

@@ -252,7 +252,6 @@ page_print(const struct hostile *h, const struct page_lie *lie,
 		.session_id_len = lie->lens[1],
 		.tag_len = lie->lens[2],
 		.dialect = 0xff,
-		.v4 = 0xff,
 		.slot = (uint16_t)(h->slot + lie->slot) };
 	size_t n = sizeof(page);
 	unsigned i;

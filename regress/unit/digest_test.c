@@ -58,11 +58,13 @@ static void
 a_uuid_is_of_version_4(void **state)
 {
 	char uuid[UUID_TEXT_SIZE];
+	uint8_t id[UUID_SIZE];
 	int i;
 
 	(void)state;
 	for (i = 0; i < 256; i++) {
-		assert_ptr_equal(uuid_random(uuid), uuid);
+		uuid_random(id);
+		assert_ptr_equal(uuid_print(uuid, id), uuid);
 		assert_int_equal(strlen(uuid), 36);
 		assert_int_equal(strspn(uuid, "0123456789abcdef-"), 36);
 		assert_int_equal(uuid[8], '-');
@@ -77,14 +79,14 @@ a_uuid_is_of_version_4(void **state)
 static void
 no_two_uuids_are_the_same(void **state)
 {
-	static char uuid[256][UUID_TEXT_SIZE];
+	static uint8_t uuid[256][UUID_SIZE];
 	size_t i, j;
 
 	(void)state;
 	for (i = 0; i < COUNT_OF(uuid); i++) {
 		uuid_random(uuid[i]);
 		for (j = 0; j < i; j++)
-			assert_string_not_equal(uuid[i], uuid[j]);
+			assert_memory_not_equal(uuid[i], uuid[j], UUID_SIZE);
 	}
 }
 
@@ -94,11 +96,13 @@ every_digit_of_a_uuid_is_random(void **state)
 {
 	bool seen[36][256] = { { false } };
 	char uuid[UUID_TEXT_SIZE];
+	uint8_t id[UUID_SIZE];
 	size_t i, at, n;
 
 	(void)state;
 	for (i = 0; i < 2000; i++) {
-		uuid_random(uuid);
+		uuid_random(id);
+		uuid_print(uuid, id);
 		for (at = 0; at < 36; at++)
 			seen[at][(unsigned char)uuid[at]] = true;
 	}

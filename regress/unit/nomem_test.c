@@ -61,17 +61,16 @@ struct story {
 	void (*tell)(struct stage *);
 };
 
-char *__real_uuid_random(char out[UUID_TEXT_SIZE]);
-char *__wrap_uuid_random(char out[UUID_TEXT_SIZE]);
+void __wrap_uuid_random(uint8_t out[UUID_SIZE]);
 _Noreturn void __wrap_fatal(const char *, ...);
 
 /* Every run has the same session id, so that runs can be compared. */
-char *
-__wrap_uuid_random(char out[UUID_TEXT_SIZE])
+void
+__wrap_uuid_random(uint8_t out[UUID_SIZE])
 {
-	__real_uuid_random(out);
-	memcpy(out, "00000000-0000-4000-8000-000000000000", UUID_TEXT_SIZE);
-	return out;
+	memset(out, 0, UUID_SIZE);
+	out[6] = 0x40;
+	out[8] = 0x80;
 }
 
 /* It would be the end of the process. */
@@ -505,8 +504,7 @@ stage_converse(
     struct stage *st, const struct story *story, unsigned n, bool all)
 {
 	struct msg_conn conn = { .id = 1,
-		.v4 = 1,
-		.ip = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } };
+		.peer.ip = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } };
 	int fd = stage_pair(SOCK_STREAM, &st->client), size = 4096;
 	bool failed;
 

@@ -68,11 +68,7 @@ hostile_session(void)
 
 	memset(&s, 0, sizeof(s));
 	s.s.conn = 7;
-	s.s.ip[10] = s.s.ip[11] = 0xff;
-	s.s.ip[12] = 127;
-	s.s.ip[15] = 1;
-	s.s.v4 = 1;
-	s.s.port = 4000;
+	assert_int_equal(addr_parse(&s.s.addr, "127.0.0.1:4000"), 0);
 	s.s.dialect = DIALECT_CLIENT;
 	s.s.slot = 3;
 	s.client_id = bytes_of(HOSTILE, sizeof(HOSTILE) - 1);

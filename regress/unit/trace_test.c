@@ -62,13 +62,16 @@ canonical_of(struct json *json, const char *message, enum conf_dialect dialect,
     const char *identity, const char *own_id, bool hash)
 {
 	static char text[4096];
+	struct str proven;
 	struct trace t;
 	struct frame f;
 
 	strlcpy(text, message, sizeof(text));
 	assert_true(frame_parse(json, text, strlen(text), &f));
 	assert_true(frame_valid(&f, dialect));
-	trace_init(&t, identity, hash);
+	if (identity != NULL)
+		proven = str(identity);
+	trace_init(&t, identity != NULL ? &proven : NULL, hash);
 	trace_of_message(&t, dialect, &f, own_id);
 	return canonical(&t);
 }
@@ -241,7 +244,7 @@ replies_are_frames_too(void **state)
 	struct trace t;
 
 	(void)state;
-	trace_init(&t, "me", false);
+	trace_init(&t, &(struct str){ "me", 2 }, false);
 	trace_of_hello_ack(&t, &node, "");
 	assert_string_equal(canonical(&t),
 	    "{\"accepted\":true,|\"identity\":\"me\",\"node_id\":\"n\","
@@ -312,7 +315,7 @@ what_a_client_chose_can_be_hidden(void **state)
 	    "{|\"identity\":null,\"session_id\":\"" HASH_C
 	    "\",\"timestamp_ms\":\"" HASH_5
 	    "\",\"type\":\"heartbeat\",\"v\":\"0.1\"}");
-	trace_init(&t, "c", true);
+	trace_init(&t, &(struct str){ "c", 1 }, true);
 	trace_of_heartbeat_ack(&t, DIALECT_CLIENT, &id, 5);
 	assert_string_equal(canonical(&t),
 	    "{\"client_id\":\"c\",|\"identity\":\"c\",\"timestamp_ms\":\"" HASH_5
@@ -329,14 +332,16 @@ static void
 the_longest_frame_fits(void **state)
 {
 	char id[LTP_ID_MAX + 1];
+	struct str name;
 	struct trace t;
 
 	(void)state;
 	memset(id, 1, LTP_ID_MAX);
 	id[LTP_ID_MAX] = '\0';
-	trace_init(&t, id, false);
+	name = str(id);
+	trace_init(&t, &name, false);
 	t.type = str("hello");
-	t.client_id = t.session_tag = t.hint_sector = str(id);
+	t.client_id = t.session_tag = t.hint_sector = name;
 	t.members |= TRACE_CLIENT_ID | TRACE_SESSION_TAG | TRACE_HINT;
 	t.given = t.members;
 	assert_in_range(
