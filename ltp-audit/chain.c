@@ -331,17 +331,24 @@ is_session_id(const char *p, size_t len)
 	return true;
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Eight bytes at once: one below ' ' borrows, and had no high bit itself. */
 static bool
 has_control(const char *p, size_t len)
 {
-	unsigned char low = 0xff;
-	size_t i;
+	uint64_t word;
 
-	for (i = 0; i < len; i++) {
-		if ((unsigned char)p[i] < low)
-			low = (unsigned char)p[i];
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		if (((word - EACH_BYTE(' ')) & ~word & EACH_BYTE(0x80)) != 0)
+			return true;
 	}
-	return low < ' ';
+	for (; len > 0; p++, len--) {
+		if ((unsigned char)*p < ' ')
+			return true;
+	}
+	return false;
 }
 
 bool
