@@ -17,9 +17,13 @@
 #include "memfd.h"
 #include "msg.h"
 #include "shared.h"
+#include "siphash.h"
 
 #define PROCESSES 4
 #define SECOND    INT64_C(1000000)
+
+uint64_t __real_siphash(const uint64_t[2], const void *, size_t);
+uint64_t __wrap_siphash(const uint64_t[2], const void *, size_t);
 
 /* Results that several processes write. */
 struct board {
@@ -539,6 +543,58 @@ a_rate_of_zero_is_no_limit(void **state)
 		assert_true(shared_ip_allow(f->shared, key, &rate, at(SECOND)));
 }
 
+/* Under another hash for the same it would have a second message. */
+static void
+addresses_and_kinds_by_turns_keep_their_limits(void **state)
+{
+	const struct shared_rate rates[] = { { SHARED_RATE_MESSAGES, 1, 0, 1 },
+		{ SHARED_RATE_FAILURES, 1, 0, 1 } };
+	struct fixture *f = *state;
+	uint8_t keys[4][16] = { { 0 } };
+	size_t turn, i, k;
+
+	/* Zeroes, and what differs from them at either end. */
+	keys[1][0] = keys[2][15] = 1;
+	memset(keys[3], 0xff, sizeof(keys[3]));
+	for (turn = 0; turn < 3; turn++) {
+		for (i = 0; i < COUNT_OF(keys); i++) {
+			for (k = 0; k < COUNT_OF(rates); k++)
+				assert_int_equal(
+				    shared_ip_allow(f->shared, keys[i],
+					&rates[k], at(SECOND)),
+				    turn == 0);
+		}
+	}
+}
+
+static unsigned hashed;
+
+uint64_t
+__wrap_siphash(const uint64_t key[2], const void *data, size_t len)
+{
+	hashed++;
+	return __real_siphash(key, data, len);
+}
+
+static void
+a_batch_of_one_address_is_hashed_once(void **state)
+{
+	struct fixture *f = *state;
+	struct shared_rate rate = { SHARED_RATE_MESSAGES, 1000, 0, 100 };
+	uint8_t key[16];
+	uint64_t batch;
+	int n;
+
+	hashed = 0;
+	for (batch = 1; batch <= 3; batch++) {
+		key_of(key, batch);
+		for (n = 0; n < 16; n++)
+			assert_true(
+			    shared_ip_allow(f->shared, key, &rate, at(SECOND)));
+		assert_int_equal(hashed, batch);
+	}
+}
+
 static void
 a_clock_that_lags_behind_gains_nothing(void **state)
 {
@@ -717,6 +773,8 @@ main(void)
 		TEST(a_burst_passes_and_comes_back_at_the_rate),
 		TEST(no_more_than_the_burst_is_saved_up),
 		TEST(a_rate_of_zero_is_no_limit),
+		TEST(addresses_and_kinds_by_turns_keep_their_limits),
+		TEST(a_batch_of_one_address_is_hashed_once),
 		TEST(a_clock_that_lags_behind_gains_nothing),
 		TEST(the_clock_of_the_table_wraps_unnoticed),
 		TEST(an_absurd_burst_is_still_a_limit),
