@@ -291,16 +291,18 @@ static void
 a_key_that_is_added_leaves_no_digest_on_the_stack(void **state)
 {
 	struct msg_conf_key m = { .id_len = 1 };
+	uint8_t *p = record + offsetof(struct msg_conf_key, digest);
+	size_t i;
 
 	(void)state;
 	memcpy(record, &m, sizeof(m));
-	arc4random_buf(
-	    record + offsetof(struct msg_conf_key, digest), sizeof(m.digest));
+	/* A copy in a vector register would be saved with the signal. */
+	for (i = 0; i < sizeof(m.digest); i++)
+		p[i] = (uint8_t)arc4random();
 	assert_non_null(keys = keys_new(1));
 	run_on_stack(add, "");
 	assert_int_equal(keys->count, 1);
-	assert_false(is_left(
-	    record + offsetof(struct msg_conf_key, digest), sizeof(m.digest)));
+	assert_false(is_left(p, sizeof(m.digest)));
 	keys_free(keys);
 }
 
