@@ -24,6 +24,9 @@
 #define STACK_SIZE (512 * 1024)
 #define PIECE      12 /* bytes of a secret that are too many */
 
+void __real_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *);
+void __wrap_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *);
+
 /* A random key, as short as those that an error quotes, and its digest. */
 static char key[17];
 static uint8_t digest[DIGEST_SIZE];
@@ -105,6 +108,28 @@ static bool
 key_is_left(void)
 {
 	return is_left(key, sizeof(key) - 1) || schedule_is_left();
+}
+
+/* As bytes, or as the words that it was. */
+static bool
+digest_is_left(void)
+{
+	uint32_t words[DIGEST_SIZE / 4];
+	size_t i;
+
+	memcpy(words, digest, sizeof(words));
+	for (i = 0; i < COUNT_OF(words); i++)
+		words[i] = ntohl(words[i]);
+	return is_left(digest, sizeof(digest)) || is_left(words, sizeof(words));
+}
+
+/* A library that leaves it to its caller to wipe the context. */
+void
+__wrap_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *ctx)
+{
+	SHA2_CTX copy = *ctx;
+
+	__real_SHA256Final(out, &copy);
 }
 
 /* Run a function on the stack, with %s in the text being the key. */
@@ -193,7 +218,7 @@ a_digest_leaves_nothing_of_its_text_on_the_stack(void **state)
 	(void)state;
 	run_on_stack(make_digest, "");
 	assert_false(key_is_left());
-	assert_false(is_left(digest, sizeof(digest)));
+	assert_false(digest_is_left());
 }
 
 /* ---- JSON ---- */
@@ -248,7 +273,7 @@ a_key_file_leaves_neither_key_nor_digest_on_the_stack(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(files); i++) {
 		run_on_stack(load, files[i]);
-		if (key_is_left() || is_left(digest, sizeof(digest)))
+		if (key_is_left() || digest_is_left())
 			fail_msg("%s", format);
 	}
 }
@@ -271,7 +296,7 @@ a_list_of_keys_leaves_neither_key_nor_digest_on_the_stack(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(lists); i++) {
 		run_on_stack(parse, lists[i]);
-		if (key_is_left() || is_left(digest, sizeof(digest)))
+		if (key_is_left() || digest_is_left())
 			fail_msg("%s", format);
 	}
 }
