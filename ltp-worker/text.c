@@ -209,9 +209,14 @@ text_base64_print(char *out, const uint8_t *in, size_t len)
 		bits |= i + 2 < len ? in[i + 2] : 0;
 		*out++ = digits[bits >> 18];
 		*out++ = digits[bits >> 12 & 63];
-		*out++ = i + 1 < len ? digits[bits >> 6 & 63] : '=';
-		*out++ = i + 2 < len ? digits[bits & 63] : '=';
+		*out++ = digits[bits >> 6 & 63];
+		*out++ = digits[bits & 63];
 	}
+	/* The last group may be short of one byte or two. */
+	if (i > len)
+		out[-1] = '=';
+	if (i > len + 1)
+		out[-2] = '=';
 	*out = '\0';
 }
 

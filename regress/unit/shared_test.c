@@ -543,26 +543,36 @@ a_rate_of_zero_is_no_limit(void **state)
 		assert_true(shared_ip_allow(f->shared, key, &rate, at(SECOND)));
 }
 
-/* Under another hash for the same it would have a second message. */
+/* Each step changes one thing: a byte at an end of the address, or the kind. */
 static void
-addresses_and_kinds_by_turns_keep_their_limits(void **state)
+a_hash_is_that_of_its_address_and_kind(void **state)
 {
-	const struct shared_rate rates[] = { { SHARED_RATE_MESSAGES, 1, 0, 1 },
-		{ SHARED_RATE_FAILURES, 1, 0, 1 } };
+	static const uint8_t keys[4][16] = { { 0 }, { 1 }, { 1, [15] = 1 },
+		{ 1, [8] = 1, [15] = 1 } };
+	static const struct {
+		int key;
+		enum shared_rate_kind kind;
+	} steps[] = {
+		{ 0, SHARED_RATE_MESSAGES },
+		{ 1, SHARED_RATE_MESSAGES },
+		{ 2, SHARED_RATE_MESSAGES },
+		{ 3, SHARED_RATE_MESSAGES },
+		{ 3, SHARED_RATE_FAILURES },
+		{ 2, SHARED_RATE_FAILURES },
+		{ 1, SHARED_RATE_FAILURES },
+		{ 0, SHARED_RATE_FAILURES },
+	};
+	struct shared_rate rate = { .count = 1, .burst = 1 };
 	struct fixture *f = *state;
-	uint8_t keys[4][16] = { { 0 } };
-	size_t turn, i, k;
+	size_t turn, i;
 
-	/* Zeroes, and what differs from them at either end. */
-	keys[1][0] = keys[2][15] = 1;
-	memset(keys[3], 0xff, sizeof(keys[3]));
 	for (turn = 0; turn < 3; turn++) {
-		for (i = 0; i < COUNT_OF(keys); i++) {
-			for (k = 0; k < COUNT_OF(rates); k++)
-				assert_int_equal(
-				    shared_ip_allow(f->shared, keys[i],
-					&rates[k], at(SECOND)),
-				    turn == 0);
+		for (i = 0; i < COUNT_OF(steps); i++) {
+			rate.kind = steps[i].kind;
+			assert_int_equal(
+			    shared_ip_allow(f->shared, keys[steps[i].key],
+				&rate, at(SECOND)),
+			    turn == 0);
 		}
 	}
 }
@@ -773,7 +783,7 @@ main(void)
 		TEST(a_burst_passes_and_comes_back_at_the_rate),
 		TEST(no_more_than_the_burst_is_saved_up),
 		TEST(a_rate_of_zero_is_no_limit),
-		TEST(addresses_and_kinds_by_turns_keep_their_limits),
+		TEST(a_hash_is_that_of_its_address_and_kind),
 		TEST(a_batch_of_one_address_is_hashed_once),
 		TEST(a_clock_that_lags_behind_gains_nothing),
 		TEST(the_clock_of_the_table_wraps_unnoticed),
