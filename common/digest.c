@@ -1,33 +1,53 @@
 /*
- * SHA-256 by way of EVP, in the subset that OpenSSL 3 and LibreSSL share, and
- * random ids.
+ * SHA-256 and random ids.  Not by OpenSSL: what the loader relocates of it is
+ * private memory of every process, and nobody who hears strangers should
+ * carry so much code for so little.
  */
-#include <openssl/evp.h>
+#include <sys/types.h>
 
+#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "digest.h"
 
+/* Frames of the transform, and registers that a loader may save below them. */
+#define STACK_WIPED (8 * 1024)
+
 static const char hex_digits[] = "0123456789abcdef";
 
-/* The library reads its configuration at first use. */
-int
-digest_init(void)
+/*
+ * A message schedule of 16 words is what the transform works on, and it can
+ * be run backwards to the message.
+ */
+static void __attribute__((__noinline__)) digest_wipe_stack(void)
 {
-	uint8_t digest[DIGEST_SIZE];
+	char below[STACK_WIPED];
 
-	return digest_sha256(digest, "", 0);
+	explicit_bzero(below, sizeof(below));
 }
 
-int
+void
 digest_sha256(uint8_t out[DIGEST_SIZE], const void *data, size_t len)
 {
-	unsigned outlen = 0;
+	SHA2_CTX ctx;
 
-	if (EVP_Digest(data, len, out, &outlen, EVP_sha256(), NULL) != 1)
-		return -1;
-	return outlen == DIGEST_SIZE ? 0 : -1;
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, data, len);
+	SHA256Final(out, &ctx);
+	explicit_bzero(&ctx, sizeof(ctx));
+	digest_wipe_stack();
+}
+
+bool
+digest_same(const void *a, const void *b, size_t len)
+{
+	const uint8_t *p = a, *q = b;
+	uint8_t differ = 0;
+
+	for (; len > 0; len--)
+		differ |= *p++ ^ *q++;
+	return differ == 0;
 }
 
 char *
@@ -46,7 +66,6 @@ digest_hex(char out[DIGEST_HEX_SIZE], const uint8_t in[DIGEST_SIZE])
 void
 uuid_random(uint8_t out[UUID_SIZE])
 {
-	/* Unlike RAND_bytes(3) this cannot fail, with no memory either. */
 	arc4random_buf(out, UUID_SIZE);
 	out[6] = (out[6] & 0x0f) | 0x40;
 	out[8] = (out[8] & 0x3f) | 0x80;

@@ -1,9 +1,10 @@
 /*
- * SHA-256, from OpenSSL's or LibreSSL's EVP, and random ids.
+ * SHA-256, from OpenBSD's libc or from libmd, and random ids.
  */
 #ifndef DIGEST_H
 #define DIGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,10 +13,10 @@
 #define UUID_SIZE       16
 #define UUID_TEXT_SIZE  37
 
-/* Load what EVP needs, so that later calls open nothing.  0 or -1. */
-int digest_init(void);
-/* 0 or -1. */
-int digest_sha256(uint8_t out[DIGEST_SIZE], const void *data, size_t len);
+/* data may be a secret: nothing of it stays on the stack. */
+void digest_sha256(uint8_t out[DIGEST_SIZE], const void *data, size_t len);
+/* It takes as long wherever they differ. */
+bool digest_same(const void *, const void *, size_t len);
 /* Lower-case hex, NUL-terminated.  Returns out. */
 char *digest_hex(char out[DIGEST_HEX_SIZE], const uint8_t in[DIGEST_SIZE]);
 /* A random (version 4) UUID of RFC 4122. */

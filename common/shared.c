@@ -64,6 +64,7 @@
 #include "memfd.h"
 #include "msg.h"
 #include "shared.h"
+#include "siphash.h"
 
 #define SHARED_VERSION 3
 
@@ -113,12 +114,30 @@ _Static_assert(sizeof(struct table) <= 64 * 1024 * 1024, "table size");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
     "atomics work between processes");
 
-/* The slots and the key are not in the table: anybody could change them. */
+/* An address, what is counted of it, and the hash of both. */
+struct hashed {
+	uint8_t text[17];
+	uint64_t hash;
+};
+
+/*
+ * Of this process alone.  The slots and the key are not in the table: anybody
+ * could change them.
+ */
 struct shared {
 	struct table *table;
 	uint32_t nslots;
 	uint64_t key[2];
+	struct hashed last;
 };
+
+/* There is always a last address, if only that of zeroes. */
+static void
+shared_set_key(struct shared *s, const void *key)
+{
+	memcpy(s->key, key, sizeof(s->key));
+	s->last.hash = siphash(s->key, s->last.text, sizeof(s->last.text));
+}
 
 static struct shared *
 shared_attach(int fd)
@@ -139,6 +158,7 @@ shared_attach(int fd)
 struct shared *
 shared_new(unsigned slots, int *fd)
 {
+	uint64_t key[2];
 	struct shared *s;
 	int saved;
 
@@ -155,7 +175,8 @@ shared_new(unsigned slots, int *fd)
 		errno = saved;
 		return NULL;
 	}
-	arc4random_buf(s->key, sizeof(s->key));
+	arc4random_buf(key, sizeof(key));
+	shared_set_key(s, key);
 	s->nslots = slots;
 	return s;
 }
@@ -181,7 +202,7 @@ shared_map(int fd, const struct msg_shared *m)
 	if ((s = shared_attach(fd)) == NULL)
 		return NULL;
 	s->nslots = m->slots;
-	memcpy(s->key, m->key, sizeof(s->key));
+	shared_set_key(s, m->key);
 	return s;
 }
 
@@ -291,49 +312,21 @@ shared_held(const struct shared *s, enum shared_kind kind, unsigned slot)
 
 /* ---- addresses ---- */
 
-static inline uint64_t
-rotate(uint64_t x, int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static void
-sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 of 16 bytes and of what is counted. */
+/*
+ * The hash of an address and of what is counted.  A client's messages come in
+ * batches, and each asks for the same one.
+ */
 static uint64_t
-address_hash(const uint64_t key[2], const uint8_t address[16], uint8_t what)
+address_hash(struct shared *s, const uint8_t address[16], uint8_t what)
 {
-	uint64_t v[4], block[3];
-	int i;
+	struct hashed *last = &s->last;
 
-	v[0] = key[0] ^ UINT64_C(0x736f6d6570736575);
-	v[1] = key[1] ^ UINT64_C(0x646f72616e646f6d);
-	v[2] = key[0] ^ UINT64_C(0x6c7967656e657261);
-	v[3] = key[1] ^ UINT64_C(0x7465646279746573);
-	memcpy(block, address, 16);
-	block[2] = UINT64_C(17) << 56 | what; /* the length is on top */
-	for (i = 0; i < 3; i++) {
-		v[3] ^= block[i];
-		sip_round(v);
-		v[0] ^= block[i];
+	if (last->text[16] != what || memcmp(last->text, address, 16) != 0) {
+		memcpy(last->text, address, 16);
+		last->text[16] = what;
+		last->hash = siphash(s->key, last->text, sizeof(last->text));
 	}
-	v[2] ^= 0xff;
-	for (i = 0; i < 3; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	return last->hash;
 }
 
 /* How far the TAT of an entry lies ahead; 0 when it is over. */
@@ -401,7 +394,7 @@ arrival_init(struct arrival *a, struct shared *s, const uint8_t key[16],
 		a->tolerance = BURST_MAX;
 	a->farthest = a->tolerance + a->interval + SKEW;
 	a->now = (uint64_t)mt.us * UNITS_PER_US & TIME_MASK;
-	hash = address_hash(s->key, key, rate->kind);
+	hash = address_hash(s, key, (uint8_t)rate->kind);
 	a->set = &s->table->sets[hash >> (64 - SET_BITS)];
 	a->print = hash & (UINT64_MAX >> TIME_BITS);
 	if (a->print == 0)
@@ -458,10 +451,10 @@ struct holding {
 };
 
 static void
-holding_init(struct holding *h, const struct shared *s, enum shared_hold hold,
+holding_init(struct holding *h, struct shared *s, enum shared_hold hold,
     const uint8_t key[16])
 {
-	uint64_t hash = address_hash(s->key, key, HOLD_WHAT(hold));
+	uint64_t hash = address_hash(s, key, HOLD_WHAT(hold));
 
 	h->set = hash >> (64 - HOLD_SET_BITS);
 	h->print = (uint32_t)hash & ~HOLD_MASK;

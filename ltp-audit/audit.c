@@ -23,7 +23,6 @@
 #include "chan.h"
 #include "child.h"
 #include "childlog.h"
-#include "digest.h"
 #include "ledger.h"
 #include "log.h"
 #include "msg.h"
@@ -433,8 +432,7 @@ main(int argc, char *argv[])
 	/* A limit on the size of files is a full disk, no reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
 	TAILQ_INIT(&a.workers);
-	if ((a.base = event_base_new()) == NULL || digest_init() == -1 ||
-	    ledger_init(&a.ledger) == -1)
+	if ((a.base = event_base_new()) == NULL || ledger_init(&a.ledger) == -1)
 		fatal("cannot start");
 	a.flush = event_new(a.base, -1, 0, audit_flush, &a);
 	a.tick = evtimer_new(a.base, audit_tick, &a);

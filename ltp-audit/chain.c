@@ -241,11 +241,11 @@ chain_take_key(struct chain *ch, EVP_PKEY *key)
 	EVP_PKEY_free(ch->key);
 	ch->key = NULL;
 	if (key == NULL ||
-	    EVP_PKEY_get_raw_public_key(key, public, &len) != 1 ||
-	    digest_sha256(digest, public, len) == -1) {
+	    EVP_PKEY_get_raw_public_key(key, public, &len) != 1) {
 		EVP_PKEY_free(key);
 		return -1;
 	}
+	digest_sha256(digest, public, len);
 	ch->key = key;
 	*put_hex(ch->public_key, public, sizeof(public)) = '\0';
 	*put_hex(ch->key_id, digest, CHAIN_KEY_ID_LEN / 2) = '\0';

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 struct keys *
 keys_new(uint32_t generation)
 {
@@ -135,7 +133,7 @@ keys_by_digest(const struct keys *k, const uint8_t digest[DIGEST_SIZE])
 	size_t i;
 
 	for (i = 0; i < k->count; i++) {
-		if (CRYPTO_memcmp(k->key[i].digest, digest, DIGEST_SIZE) == 0)
+		if (digest_same(k->key[i].digest, digest, DIGEST_SIZE))
 			found = &k->key[i];
 	}
 	return found;

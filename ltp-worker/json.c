@@ -11,6 +11,7 @@
 
 #include "json.h"
 #include "number.h"
+#include "siphash.h"
 #include "utf8.h"
 
 /* Objects of up to so many members: names are compared one by one. */
@@ -151,54 +152,6 @@ names_trim(struct json *j)
 	j->max_slots = 0;
 }
 
-#define ROTATE(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
-
-static void
-sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = ROTATE(v[1], 13) ^ v[0];
-	v[0] = ROTATE(v[0], 32);
-	v[2] += v[3];
-	v[3] = ROTATE(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = ROTATE(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = ROTATE(v[1], 17) ^ v[2];
-	v[2] = ROTATE(v[2], 32);
-}
-
-/* SipHash-1-3, but for the byte order of words, which nobody sees. */
-static uint64_t
-name_hash(const struct json *j, const struct str *name)
-{
-	uint64_t v[4], word;
-	const char *p = name->p;
-	size_t left = name->len;
-
-	v[0] = j->key[0] ^ 0x736f6d6570736575ULL;
-	v[1] = j->key[1] ^ 0x646f72616e646f6dULL;
-	v[2] = j->key[0] ^ 0x6c7967656e657261ULL;
-	v[3] = j->key[1] ^ 0x7465646279746573ULL;
-	for (; left >= sizeof(word); p += sizeof(word), left -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		v[3] ^= word;
-		sip_round(v);
-		v[0] ^= word;
-	}
-	word = 0;
-	memcpy(&word, p, left);
-	word ^= (uint64_t)name->len << 56;
-	v[3] ^= word;
-	sip_round(v);
-	v[0] ^= word;
-	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 /* first: where the names of the innermost object begin. */
 static bool
 names_add(struct json *j, size_t first, const struct str *name)
@@ -230,7 +183,7 @@ names_unique(struct json *j, size_t first)
 		return false;
 	for (i = first; i < j->nnames; i++) {
 		name = &j->names[i];
-		name->hash = name_hash(j, &name->text);
+		name->hash = siphash(j->key, name->text.p, name->text.len);
 		for (slot = name->hash & (size - 1); j->slots[slot] != 0;
 		     slot = (slot + 1) & (size - 1)) {
 			other = &j->names[j->slots[slot] - 1];

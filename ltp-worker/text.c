@@ -195,6 +195,31 @@ text_base64(const struct text *t, uint8_t *out, size_t size)
 	return bits == 0 ? (ssize_t)n : -1;
 }
 
+void
+text_base64_print(char *out, const uint8_t *in, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits;
+	size_t i;
+
+	for (i = 0; i < len; i += 3) {
+		bits = (uint32_t)in[i] << 16;
+		bits |= i + 1 < len ? (uint32_t)in[i + 1] << 8 : 0;
+		bits |= i + 2 < len ? in[i + 2] : 0;
+		*out++ = digits[bits >> 18];
+		*out++ = digits[bits >> 12 & 63];
+		*out++ = digits[bits >> 6 & 63];
+		*out++ = digits[bits & 63];
+	}
+	/* The last group may be short of one byte or two. */
+	if (i > len)
+		out[-1] = '=';
+	if (i > len + 1)
+		out[-2] = '=';
+	*out = '\0';
+}
+
 bool
 text_slice_same(const struct slice *a, const struct slice *b)
 {

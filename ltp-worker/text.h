@@ -54,5 +54,9 @@ bool text_host(const char *, size_t len, struct slice *host, int *port);
  * Returns the number of bytes in out, or -1.
  */
 ssize_t text_base64(const struct text *, uint8_t *out, size_t size);
+/* What it takes to print n bytes, with a NUL. */
+#define TEXT_BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
+/* len bytes as base64 with padding, NUL-terminated. */
+void text_base64_print(char *out, const uint8_t *, size_t len);
 
 #endif /* TEXT_H */

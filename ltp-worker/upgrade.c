@@ -10,23 +10,21 @@
 #include <sys/types.h>
 
 #include <http_parser.h>
+#include <sha1.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-
+#include "digest.h"
 #include "text.h"
 #include "upgrade.h"
 
 #define UPGRADE_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define UPGRADE_KEY_SIZE   16 /* bytes of Sec-WebSocket-Key, decoded */
+#define ACCEPT_SIZE        TEXT_BASE64_SIZE(SHA1_DIGEST_LENGTH)
 #define UPGRADE_NAME_MAX   32 /* longer names are of no interest */
 #define UPGRADE_BODY_MAX   512
-#define SHA1_SIZE          20
-#define BASE64_SIZE(n)     (((n) + 2) / 3 * 4 + 1)
 #define SUBPROTOCOL_PREFIX "ltp.v0."
 #define SUBPROTOCOL_DIGITS 9 /* at most */
 
@@ -627,7 +625,7 @@ upgrade_credential(const struct upgrade *u, struct credential *out)
 		credential_set(out, "", 0, key->p, key->len);
 		if (scheme == SCHEME_KEY &&
 		    (rest.len != key->len ||
-			CRYPTO_memcmp(rest.p, key->p, key->len) != 0))
+			!digest_same(rest.p, key->p, key->len)))
 			credential_conflict(out);
 	} else if (scheme == SCHEME_BASIC)
 		credential_basic(out, &rest);
@@ -650,35 +648,30 @@ subprotocol_known(const struct slice *s)
 	return s->p[n] != '0' || s->len == n + 1;
 }
 
-/* RFC 6455, section 4.2.2.  0 or -1. */
-static int
-accept_digest(const char *key, char out[BASE64_SIZE(SHA1_SIZE)])
+/* RFC 6455, section 4.2.2. */
+static void
+accept_digest(const struct text *key, char out[ACCEPT_SIZE])
 {
-	char text[BASE64_SIZE(UPGRADE_KEY_SIZE) + sizeof(UPGRADE_GUID)];
-	uint8_t md[EVP_MAX_MD_SIZE];
-	unsigned md_len;
-	int n;
+	uint8_t digest[SHA1_DIGEST_LENGTH];
+	SHA1_CTX ctx;
 
-	n = snprintf(text, sizeof(text), "%s%s", key, UPGRADE_GUID);
-	if (n < 0 || (size_t)n >= sizeof(text) ||
-	    EVP_Digest(text, (size_t)n, md, &md_len, EVP_sha1(), NULL) != 1 ||
-	    md_len != SHA1_SIZE)
-		return -1;
-	EVP_EncodeBlock((unsigned char *)out, md, SHA1_SIZE);
-	return 0;
+	SHA1Init(&ctx);
+	SHA1Update(&ctx, (const uint8_t *)key->p, key->len);
+	SHA1Update(&ctx, (const uint8_t *)UPGRADE_GUID, strlen(UPGRADE_GUID));
+	SHA1Final(digest, &ctx);
+	text_base64_print(out, digest, sizeof(digest));
 }
 
 size_t
 upgrade_print_accept(const struct upgrade *u, char out[UPGRADE_RESPONSE_MAX])
 {
-	char digest[BASE64_SIZE(SHA1_SIZE)];
+	char digest[ACCEPT_SIZE];
 	const char *offered = u->values[VALUE_PROTOCOL].p;
 	struct slice s;
 	bool known = false;
 	int n;
 
-	if (accept_digest(u->values[VALUE_KEY].p, digest) == -1)
-		return 0;
+	accept_digest(&u->values[VALUE_KEY], digest);
 	while (!known && text_list_next(&offered, &s))
 		known = subprotocol_known(&s);
 	n = snprintf(out, UPGRADE_RESPONSE_MAX,

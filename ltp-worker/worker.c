@@ -16,7 +16,6 @@
 #include "child.h"
 #include "childlog.h"
 #include "client.h"
-#include "digest.h"
 #include "json.h"
 #include "log.h"
 #include "sandbox.h"
@@ -478,8 +477,7 @@ worker_init(struct worker *w, unsigned slot)
 	TAILQ_INIT(&w->lingering);
 	login_init(&w->logins);
 	if ((w->base = event_base_new()) == NULL ||
-	    (w->json = json_new()) == NULL || digest_init() == -1 ||
-	    journal_init(w) == -1)
+	    (w->json = json_new()) == NULL || journal_init(w) == -1)
 		fatal("cannot start");
 	w->deadline = evtimer_new(w->base, worker_deadline, w);
 	w->janitor = evtimer_new(w->base, worker_sweep, w);

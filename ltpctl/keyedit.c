@@ -20,13 +20,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "conf_parse.h"
 #include "keyedit.h"
 #include "log.h"
 #include "monotime.h"
 #include "secretfile.h"
+#include "text.h"
 
 #define KEY_BYTES     (KEYEDIT_BITS / 8)
 #define LOCK_RETRY_MS 10
@@ -87,14 +86,15 @@ edit_close(struct edit *e)
 int
 keyedit_generate(char key[KEYEDIT_KEY_SIZE])
 {
-	unsigned char raw[KEY_BYTES], text[4 * ((KEY_BYTES + 2) / 3) + 1];
+	char text[TEXT_BASE64_SIZE(KEY_BYTES)];
+	uint8_t raw[KEY_BYTES];
 	size_t i;
 
 	if (getentropy(raw, sizeof(raw)) == -1)
 		return -1;
-	EVP_EncodeBlock(text, raw, sizeof(raw));
+	text_base64_print(text, raw, sizeof(raw));
 	for (i = 0; i < KEYEDIT_KEY_SIZE - 1; i++) {
-		key[i] = (char)text[i];
+		key[i] = text[i];
 		if (key[i] == '+')
 			key[i] = '-';
 		else if (key[i] == '/')

@@ -8,11 +8,11 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <sha1.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,15 +21,15 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "text.h"
 #include "wsclient.h"
 
 #define WS_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define WS_SCHEME     "ws://"
 #define WSS_SCHEME    "wss://"
 #define NONCE_SIZE    16
-#define KEY_TEXT_SIZE 25 /* base64 of the nonce and a NUL */
-#define ACCEPT_SIZE   29 /* base64 of a SHA-1 and a NUL */
-#define SHA1_SIZE     20
+#define KEY_TEXT_SIZE TEXT_BASE64_SIZE(NONCE_SIZE)
+#define ACCEPT_SIZE   TEXT_BASE64_SIZE(SHA1_DIGEST_LENGTH)
 #define REQUEST_MAX   4096
 #define FRAME_MAX     1024 /* payload of a frame that we send */
 #define BODY_MAX      256 /* bytes of a refusal that are shown */
@@ -373,18 +373,18 @@ response_parse(struct response *r, char *head)
 	return 0;
 }
 
-/* base64(SHA-1(key + GUID)), RFC 6455 section 4.2.2.  0 or -1. */
-static int
+/* base64(SHA-1(key + GUID)), RFC 6455 section 4.2.2. */
+static void
 accept_make(char out[ACCEPT_SIZE], const char *key)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	char text[KEY_TEXT_SIZE + sizeof(WS_GUID)];
+	uint8_t digest[SHA1_DIGEST_LENGTH];
+	SHA1_CTX ctx;
 
-	snprintf(text, sizeof(text), "%s%s", key, WS_GUID);
-	if (!EVP_Digest(text, strlen(text), digest, NULL, EVP_sha1(), NULL))
-		return -1;
-	EVP_EncodeBlock((unsigned char *)out, digest, SHA1_SIZE);
-	return 0;
+	SHA1Init(&ctx);
+	SHA1Update(&ctx, (const uint8_t *)key, strlen(key));
+	SHA1Update(&ctx, (const uint8_t *)WS_GUID, strlen(WS_GUID));
+	SHA1Final(digest, &ctx);
+	text_base64_print(out, digest, sizeof(digest));
 }
 
 static int
@@ -512,14 +512,13 @@ int
 wsclient_upgrade(struct wsclient *c, const struct wsurl *u, const char *key,
     struct monotime deadline)
 {
-	unsigned char nonce[NONCE_SIZE];
+	uint8_t nonce[NONCE_SIZE];
 	char text[KEY_TEXT_SIZE], accept[ACCEPT_SIZE];
 	struct response r;
 
 	arc4random_buf(nonce, sizeof(nonce));
-	EVP_EncodeBlock((unsigned char *)text, nonce, sizeof(nonce));
-	if (accept_make(accept, text) == -1)
-		return wsclient_fail(c, "SHA-1 is not available");
+	text_base64_print(text, nonce, sizeof(nonce));
+	accept_make(accept, text);
 	if (upgrade_request(c, u, text, key, deadline) == -1 ||
 	    upgrade_head(c, deadline) == -1)
 		return -1;

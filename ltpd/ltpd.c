@@ -17,7 +17,6 @@
 #include "child.h"
 #include "conf.h"
 #include "control.h"
-#include "digest.h"
 #include "hooks.h"
 #include "keyfile.h"
 #include "keys.h"
@@ -269,7 +268,7 @@ main(int argc, char *argv[])
 	parse_options(argc, argv, &opts);
 	if (getuid() == 0 || geteuid() == 0)
 		fatalx("refuses to run as root: start it as a user of its own");
-	if (digest_init() == -1 || child_paths_init(argv[0]) == -1)
+	if (child_paths_init(argv[0]) == -1)
 		fatal("cannot start");
 	notify_init();
 	load(&p);

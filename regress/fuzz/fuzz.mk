@@ -11,7 +11,7 @@
 
 # Whatever a target may need; each takes out of the archive what it does.
 SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
-	common/metric.c common/msg.c common/wire.c \
+	common/metric.c common/msg.c common/siphash.c common/wire.c \
 	ltp-audit/chain.c ltp-audit/ledger.c \
 	ltp-worker/frame.c ltp-worker/json.c ltp-worker/number.c \
 	ltp-worker/route.c ltp-worker/session.c ltp-worker/settings.c \
@@ -24,7 +24,7 @@ SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
 	ltpd/secretfile.c \
 	regress/fuzz/fuzz.c regress/fuzz/oracle.c
 
-PACKAGES = libevent_core jansson libcrypto libbsd-overlay
+PACKAGES = libevent_core jansson libcrypto libbsd-overlay libmd
 PACKAGE_FLAGS != pkg-config --cflags $(PACKAGES)
 PACKAGE_LIBS != pkg-config --libs $(PACKAGES)
 

@@ -207,6 +207,18 @@ def test_apparmor_takes_the_profile(tmp_path):
 # ---- how the programs are built ----
 
 @pytest.mark.parametrize("name", PROGRAMS)
+def test_libcrypto_is_loaded_by_who_signs_or_verifies_alone(name):
+    """It costs each process 400 KiB, and gives who breaks in a tool.
+
+    ldd also tells what a library brings along."""
+    direct = run("readelf", "-W", "-d", str(BUILD / name)).stdout
+    loaded = run("ldd", str(BUILD / name)).stdout
+    assert "libbsd.so" in direct and "libc.so" in loaded
+    signs = name in ("ltp-audit/ltp-audit", "ltpctl/ltpctl")
+    assert ("libcrypto" in direct, "libcrypto" in loaded) == (signs, signs)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_is_hardened(name):
     """What hardening-check(1) looks for."""
     path = str(BUILD / name)

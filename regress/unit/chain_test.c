@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "chain.h"
-#include "digest.h"
 #include "ledger.h"
 #include "log.h"
 
@@ -74,7 +73,7 @@ setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	if (f == NULL || digest_init() == -1 || chain_init(&f->chain) == -1 ||
+	if (f == NULL || chain_init(&f->chain) == -1 ||
 	    ledger_init(&f->ledger) == -1)
 		return -1; /* NOLINT(clang-analyzer-unix.Malloc): it ends */
 	log_set_sink(no_log, NULL);

@@ -775,7 +775,7 @@ setup(void **state)
 	log_init("test", LEVEL_TRACE);
 	log_set_sink(sink, NULL);
 	fd = mkstemp(path);
-	if (fd == -1 || digest_init() == -1)
+	if (fd == -1)
 		return -1;
 	close(fd);
 	return 0;

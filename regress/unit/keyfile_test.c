@@ -130,7 +130,7 @@ assert_key(const struct keyset *set, const char *id, const char *key,
 	uint8_t digest[DIGEST_SIZE];
 	const struct key *k = find(set, id);
 
-	assert_int_equal(digest_sha256(digest, key, strlen(key)), 0);
+	digest_sha256(digest, key, strlen(key));
 	assert_memory_equal(k->digest, digest, sizeof(digest));
 	assert_int_equal(k->source, source);
 	assert_true(k->loaded > 0 && k->loaded <= time(NULL));
@@ -713,7 +713,7 @@ setup(void **state)
 {
 	(void)state;
 	umask(022);
-	return digest_init() == 0 && mkdtemp(dir) != NULL ? 0 : -1;
+	return mkdtemp(dir) != NULL ? 0 : -1;
 }
 
 static int

@@ -19,9 +19,6 @@ char *__real_strdup(const char *);
 char *__real_strndup(const char *, size_t);
 void __real_free(void *);
 void __real_freezero(void *, size_t);
-int __real_EVP_Digest(
-    const void *, size_t, unsigned char *, unsigned *, const void *, void *);
-int __real_RAND_bytes(unsigned char *, int);
 
 void *__wrap_malloc(size_t);
 void *__wrap_calloc(size_t, size_t);
@@ -32,9 +29,6 @@ char *__wrap_strdup(const char *);
 char *__wrap_strndup(const char *, size_t);
 void __wrap_free(void *);
 void __wrap_freezero(void *, size_t);
-int __wrap_EVP_Digest(
-    const void *, size_t, unsigned char *, unsigned *, const void *, void *);
-int __wrap_RAND_bytes(unsigned char *, int);
 
 /* The allocator of a program is one by nature. */
 static struct {
@@ -134,23 +128,6 @@ __wrap_freezero(void *p, size_t size)
 	if (p != NULL)
 		nomem.live--;
 	__real_freezero(p, size);
-}
-
-/* These allocate in a library; for us it is enough that they fail. */
-
-int
-__wrap_EVP_Digest(const void *data, size_t len, unsigned char *out,
-    unsigned *outlen, const void *type, void *engine)
-{
-	if (nomem_fails())
-		return 0;
-	return __real_EVP_Digest(data, len, out, outlen, type, engine);
-}
-
-int
-__wrap_RAND_bytes(unsigned char *buf, int len)
-{
-	return nomem_fails() ? 0 : __real_RAND_bytes(buf, len);
 }
 
 void

@@ -17,9 +17,13 @@
 #include "memfd.h"
 #include "msg.h"
 #include "shared.h"
+#include "siphash.h"
 
 #define PROCESSES 4
 #define SECOND    INT64_C(1000000)
+
+uint64_t __real_siphash(const uint64_t[2], const void *, size_t);
+uint64_t __wrap_siphash(const uint64_t[2], const void *, size_t);
 
 /* Results that several processes write. */
 struct board {
@@ -539,6 +543,68 @@ a_rate_of_zero_is_no_limit(void **state)
 		assert_true(shared_ip_allow(f->shared, key, &rate, at(SECOND)));
 }
 
+/* Each step changes one thing: a byte at an end of the address, or the kind. */
+static void
+a_hash_is_that_of_its_address_and_kind(void **state)
+{
+	static const uint8_t keys[4][16] = { { 0 }, { 1 }, { 1, [15] = 1 },
+		{ 1, [8] = 1, [15] = 1 } };
+	static const struct {
+		int key;
+		enum shared_rate_kind kind;
+	} steps[] = {
+		{ 0, SHARED_RATE_MESSAGES },
+		{ 1, SHARED_RATE_MESSAGES },
+		{ 2, SHARED_RATE_MESSAGES },
+		{ 3, SHARED_RATE_MESSAGES },
+		{ 3, SHARED_RATE_FAILURES },
+		{ 2, SHARED_RATE_FAILURES },
+		{ 1, SHARED_RATE_FAILURES },
+		{ 0, SHARED_RATE_FAILURES },
+	};
+	struct shared_rate rate = { .count = 1, .burst = 1 };
+	struct fixture *f = *state;
+	size_t turn, i;
+
+	for (turn = 0; turn < 3; turn++) {
+		for (i = 0; i < COUNT_OF(steps); i++) {
+			rate.kind = steps[i].kind;
+			assert_int_equal(
+			    shared_ip_allow(f->shared, keys[steps[i].key],
+				&rate, at(SECOND)),
+			    turn == 0);
+		}
+	}
+}
+
+static unsigned hashed;
+
+uint64_t
+__wrap_siphash(const uint64_t key[2], const void *data, size_t len)
+{
+	hashed++;
+	return __real_siphash(key, data, len);
+}
+
+static void
+a_batch_of_one_address_is_hashed_once(void **state)
+{
+	struct fixture *f = *state;
+	struct shared_rate rate = { SHARED_RATE_MESSAGES, 1000, 0, 100 };
+	uint8_t key[16];
+	uint64_t batch;
+	int n;
+
+	hashed = 0;
+	for (batch = 1; batch <= 3; batch++) {
+		key_of(key, batch);
+		for (n = 0; n < 16; n++)
+			assert_true(
+			    shared_ip_allow(f->shared, key, &rate, at(SECOND)));
+		assert_int_equal(hashed, batch);
+	}
+}
+
 static void
 a_clock_that_lags_behind_gains_nothing(void **state)
 {
@@ -717,6 +783,8 @@ main(void)
 		TEST(a_burst_passes_and_comes_back_at_the_rate),
 		TEST(no_more_than_the_burst_is_saved_up),
 		TEST(a_rate_of_zero_is_no_limit),
+		TEST(a_hash_is_that_of_its_address_and_kind),
+		TEST(a_batch_of_one_address_is_hashed_once),
 		TEST(a_clock_that_lags_behind_gains_nothing),
 		TEST(the_clock_of_the_table_wraps_unnoticed),
 		TEST(an_absurd_burst_is_still_a_limit),

@@ -4,25 +4,33 @@
  */
 #include "unit.h"
 
+#include <arpa/inet.h>
+
+#include <openssl/evp.h>
+
+#include <sha2.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <openssl/evp.h>
 
 #include "../../ltp-auth/keys.h"
 #include "chain.h"
 #include "conf_parse.h"
 #include "digest.h"
 #include "keyfile.h"
+#include "text.h"
 #include "upgrade.h"
 
 #define STACK_SIZE (512 * 1024)
 #define PIECE      12 /* bytes of a secret that are too many */
 
+void __real_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *);
+void __wrap_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *);
+
 /* A random key, as short as those that an error quotes, and its digest. */
 static char key[17];
 static uint8_t digest[DIGEST_SIZE];
+static uint32_t schedule[64]; /* of SHA-256, see make_schedule() */
 static const char *format;
 static char text[512];
 static uint8_t *stack;
@@ -48,6 +56,82 @@ is_left(const void *secret, size_t len)
 	return false;
 }
 
+static uint32_t
+rotate(uint32_t x, int bits)
+{
+	return x >> bits | x << (32 - bits);
+}
+
+/*
+ * What SHA-256 makes of the key before it digests it (FIPS 180-4, section
+ * 6.2.2).  Sixteen words in a row tell all others, the key among them.
+ */
+static void
+make_schedule(void)
+{
+	uint8_t block[64] = { 0 };
+	uint32_t *w = schedule, a, b;
+	size_t i;
+
+	memcpy(block, key, sizeof(key) - 1);
+	block[sizeof(key) - 1] = 0x80;
+	block[63] = 8 * (sizeof(key) - 1);
+	for (i = 0; i < 16; i++) {
+		memcpy(&w[i], block + 4 * i, 4);
+		w[i] = ntohl(w[i]);
+	}
+	for (; i < 64; i++) {
+		a = w[i - 15];
+		b = w[i - 2];
+		a = rotate(a, 7) ^ rotate(a, 18) ^ a >> 3;
+		b = rotate(b, 17) ^ rotate(b, 19) ^ b >> 10;
+		w[i] = a + b + w[i - 16] + w[i - 7];
+	}
+}
+
+/* Two words in a row are no coincidence, unless they are padding. */
+static bool
+schedule_is_left(void)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < COUNT_OF(schedule); i++) {
+		if (i + 1 >= (sizeof(key) - 1) / 4 && i < 16)
+			continue;
+		if (memmem(stack, STACK_SIZE, &schedule[i], 8) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool
+key_is_left(void)
+{
+	return is_left(key, sizeof(key) - 1) || schedule_is_left();
+}
+
+/* As bytes, or as the words that it was. */
+static bool
+digest_is_left(void)
+{
+	uint32_t words[DIGEST_SIZE / 4];
+	size_t i;
+
+	memcpy(words, digest, sizeof(words));
+	for (i = 0; i < COUNT_OF(words); i++)
+		words[i] = ntohl(words[i]);
+	return is_left(digest, sizeof(digest)) || is_left(words, sizeof(words));
+}
+
+/* A library that leaves it to its caller to wipe the context. */
+void
+__wrap_SHA256Final(uint8_t out[DIGEST_SIZE], SHA2_CTX *ctx)
+{
+	SHA2_CTX copy = *ctx;
+
+	__real_SHA256Final(out, &copy);
+}
+
 /* Run a function on the stack, with %s in the text being the key. */
 static void
 run_on_stack(void (*fn)(void), const char *fmt)
@@ -60,7 +144,6 @@ run_on_stack(void (*fn)(void), const char *fmt)
 
 	for (i = 0; i < sizeof(key) - 1; i++)
 		key[i] = (char)('a' + arc4random_uniform(26));
-	assert_int_equal(digest_sha256(digest, key, sizeof(key) - 1), 0);
 	memset(text, 0, sizeof(text));
 	for (p = format = fmt; *p != '\0'; p++) {
 		if (*p != '%')
@@ -77,18 +160,27 @@ run_on_stack(void (*fn)(void), const char *fmt)
 	assert_int_equal(raise(SIGUSR1), 0);
 	ss.ss_flags = SS_DISABLE;
 	assert_int_equal(sigaltstack(&ss, NULL), 0);
+	/* Not before: what is left in registers is saved with a signal. */
+	make_schedule();
+	digest_sha256(digest, key, sizeof(key) - 1);
 }
 
 /* ---- this test's own tool ---- */
 
-static void __attribute__((__noinline__)) careless(void)
+static void __attribute__((__noinline__)) copy_key(volatile char *copy)
 {
-	volatile char copy[sizeof(key)];
 	size_t i;
 
 	for (i = 0; i < sizeof(key); i++)
 		copy[i] = key[i];
-	(void)copy[0];
+}
+
+static void
+careless(void)
+{
+	char copy[sizeof(key)];
+
+	copy_key(copy);
 }
 
 static void
@@ -96,7 +188,44 @@ a_copy_on_the_stack_would_be_found(void **state)
 {
 	(void)state;
 	run_on_stack(careless, "");
-	assert_true(is_left(key, sizeof(key) - 1));
+	assert_true(key_is_left());
+}
+
+static void __attribute__((__noinline__)) careless_digest(void)
+{
+	uint8_t out[DIGEST_SIZE];
+	SHA2_CTX ctx;
+
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, (const uint8_t *)key, sizeof(key) - 1);
+	SHA256Final(out, &ctx);
+	explicit_bzero(&ctx, sizeof(ctx));
+	explicit_bzero(out, sizeof(out));
+}
+
+static void
+what_a_digest_leaves_there_would_be_found(void **state)
+{
+	(void)state;
+	run_on_stack(careless_digest, "");
+	assert_true(schedule_is_left());
+}
+
+/* ---- digests ---- */
+
+static void
+make_digest(void)
+{
+	digest_sha256(digest, key, sizeof(key) - 1);
+}
+
+static void
+a_digest_leaves_nothing_of_its_text_on_the_stack(void **state)
+{
+	(void)state;
+	run_on_stack(make_digest, "");
+	assert_false(key_is_left());
+	assert_false(digest_is_left());
 }
 
 /* ---- JSON ---- */
@@ -138,7 +267,7 @@ json_leaves_no_token_on_the_stack(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(files); i++) {
 		run_on_stack(decode, files[i]);
-		if (is_left(key, sizeof(key) - 1))
+		if (key_is_left())
 			fail_msg("%s", format);
 	}
 }
@@ -151,8 +280,7 @@ a_key_file_leaves_neither_key_nor_digest_on_the_stack(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(files); i++) {
 		run_on_stack(load, files[i]);
-		if (is_left(key, sizeof(key) - 1) ||
-		    is_left(digest, sizeof(digest)))
+		if (key_is_left() || digest_is_left())
 			fail_msg("%s", format);
 	}
 }
@@ -175,8 +303,7 @@ a_list_of_keys_leaves_neither_key_nor_digest_on_the_stack(void **state)
 	(void)state;
 	for (i = 0; i < COUNT_OF(lists); i++) {
 		run_on_stack(parse, lists[i]);
-		if (is_left(key, sizeof(key) - 1) ||
-		    is_left(digest, sizeof(digest)))
+		if (key_is_left() || digest_is_left())
 			fail_msg("%s", format);
 	}
 }
@@ -196,16 +323,18 @@ static void
 a_key_that_is_added_leaves_no_digest_on_the_stack(void **state)
 {
 	struct msg_conf_key m = { .id_len = 1 };
+	uint8_t *p = record + offsetof(struct msg_conf_key, digest);
+	size_t i;
 
 	(void)state;
 	memcpy(record, &m, sizeof(m));
-	arc4random_buf(
-	    record + offsetof(struct msg_conf_key, digest), sizeof(m.digest));
+	/* One by one, see run_on_stack(). */
+	for (i = 0; i < sizeof(m.digest); i++)
+		p[i] = (uint8_t)arc4random();
 	assert_non_null(keys = keys_new(1));
 	run_on_stack(add, "");
 	assert_int_equal(keys->count, 1);
-	assert_false(is_left(
-	    record + offsetof(struct msg_conf_key, digest), sizeof(m.digest)));
+	assert_false(is_left(p, sizeof(m.digest)));
 	keys_free(keys);
 }
 
@@ -251,7 +380,7 @@ a_request_leaves_no_key_on_the_stack(void **state)
 	for (i = 0; i < COUNT_OF(requests); i++) {
 		run_on_stack(ask, requests[i]);
 		assert_true(i > 2 || kind == CREDENTIAL_KEY);
-		if (is_left(key, sizeof(key) - 1))
+		if (key_is_left())
 			fail_msg("%s", format);
 	}
 }
@@ -262,8 +391,7 @@ ask_basic(void)
 	char pair[sizeof(key) + 2] = "a:", coded[64];
 
 	strlcat(pair, key, sizeof(pair));
-	EVP_EncodeBlock(
-	    (unsigned char *)coded, (unsigned char *)pair, (int)strlen(pair));
+	text_base64_print(coded, (uint8_t *)pair, strlen(pair));
 	strlcpy(text, REQUEST("Authorization: Basic "), sizeof(text));
 	text[strlen(text) - 2] = '\0';
 	strlcat(text, coded, sizeof(text));
@@ -279,7 +407,7 @@ basic_credentials_leave_no_key_on_the_stack(void **state)
 	(void)state;
 	run_on_stack(ask_basic, "");
 	assert_int_equal(kind, CREDENTIAL_KEY);
-	assert_false(is_left(key, sizeof(key) - 1));
+	assert_false(key_is_left());
 }
 
 /* ---- audit ---- */
@@ -327,6 +455,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_copy_on_the_stack_would_be_found),
+		cmocka_unit_test(what_a_digest_leaves_there_would_be_found),
+		cmocka_unit_test(
+		    a_digest_leaves_nothing_of_its_text_on_the_stack),
 		cmocka_unit_test(json_leaves_no_token_on_the_stack),
 		cmocka_unit_test(
 		    a_key_file_leaves_neither_key_nor_digest_on_the_stack),
@@ -340,8 +471,6 @@ main(void)
 	};
 	int failed;
 
-	if (digest_init() == -1)
-		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	free(stack);
 	return failed;

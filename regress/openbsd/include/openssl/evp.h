@@ -1,4 +1,4 @@
-/* Digests, Ed25519 signatures and base64 of LibreSSL. */
+/* Digests and Ed25519 signatures of LibreSSL. */
 #ifndef OPENBSD_OPENSSL_EVP_H
 #define OPENBSD_OPENSSL_EVP_H
 
@@ -11,13 +11,9 @@ typedef struct evp_pkey_st EVP_PKEY;
 typedef struct evp_pkey_ctx_st EVP_PKEY_CTX;
 typedef struct engine_st ENGINE;
 
-#define EVP_MAX_MD_SIZE  64
 #define EVP_PKEY_ED25519 952
 
-const EVP_MD *EVP_sha1(void);
 const EVP_MD *EVP_sha256(void);
-int EVP_Digest(const void *, size_t, unsigned char *, unsigned int *,
-    const EVP_MD *, ENGINE *);
 EVP_MD_CTX *EVP_MD_CTX_new(void);
 void EVP_MD_CTX_free(EVP_MD_CTX *);
 int EVP_MD_CTX_reset(EVP_MD_CTX *);
@@ -38,7 +34,5 @@ EVP_PKEY *
 EVP_PKEY_new_raw_public_key(int, ENGINE *, const unsigned char *, size_t);
 int EVP_PKEY_get_raw_public_key(const EVP_PKEY *, unsigned char *, size_t *);
 void EVP_PKEY_free(EVP_PKEY *);
-int EVP_EncodeBlock(unsigned char *, const unsigned char *, int);
-int EVP_DecodeBlock(unsigned char *, const unsigned char *, int);
 
 #endif /* OPENBSD_OPENSSL_EVP_H */
