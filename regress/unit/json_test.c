@@ -67,8 +67,8 @@ trace_str(struct trace *trace, const struct str *s)
 }
 
 static void
-trace_visit(unsigned depth, const struct str *parent, const struct str *name,
-    enum json_type type, const struct str *value, void *arg)
+trace_visit(unsigned depth, const struct str *name, enum json_type type,
+    const struct str *value, void *arg)
 {
 	static const char *const types[] = {
 		[JSON_NULL] = "null",
@@ -83,9 +83,7 @@ trace_visit(unsigned depth, const struct str *parent, const struct str *name,
 
 	if (trace == NULL)
 		return;
-	trace_add(trace, "%u [", depth);
-	trace_str(trace, parent);
-	trace_add(trace, "] ");
+	trace_add(trace, "%u ", depth);
 	trace_str(trace, name);
 	trace_add(trace, " %s [", types[type]);
 	trace_str(trace, value);
@@ -317,10 +315,10 @@ escapes_are_decoded_in_names_and_values(void **state)
 	    "{\"\\\"\\\\\\/\\b\\f\\n\\r\\t\":\"a\\u0041\\u007fb\","
 	    "\"\\u00e9\":\"\\u0080\\u07ff\\u0800\\uffff\","
 	    "\"\\ud800\\udc00\":\"\\uDBFF\\uDfFf\\u20aC\"}",
-	    "1 [] \"\\/\\x08\\x0c\\x0a\\x0d\\x09 string [aA\\x7fb]\n"
-	    "1 [] \\xc3\\xa9 string "
+	    "1 \"\\/\\x08\\x0c\\x0a\\x0d\\x09 string [aA\\x7fb]\n"
+	    "1 \\xc3\\xa9 string "
 	    "[\\xc2\\x80\\xdf\\xbf\\xe0\\xa0\\x80\\xef\\xbf\\xbf]\n"
-	    "1 [] \\xf0\\x90\\x80\\x80 string "
+	    "1 \\xf0\\x90\\x80\\x80 string "
 	    "[\\xf4\\x8f\\xbf\\xbf\\xe2\\x82\\xac]\n");
 }
 
@@ -330,9 +328,9 @@ what_stands_beside_an_escape_stays(void **state)
 	assert_trace(*state,
 	    "{\"k\":\"0123456789abcdef\\n0123456789\xc3\xa9\\u00e9"
 	    "\xf0\x9f\x98\x80tail\",\"l\":\"\\\\\\\\\"}",
-	    "1 [] k string [0123456789abcdef\\x0a0123456789\\xc3\\xa9"
+	    "1 k string [0123456789abcdef\\x0a0123456789\\xc3\\xa9"
 	    "\\xc3\\xa9\\xf0\\x9f\\x98\\x80tail]\n"
-	    "1 [] l string [\\\\]\n");
+	    "1 l string [\\\\]\n");
 }
 
 static void
@@ -417,18 +415,18 @@ members_are_visited_in_order_two_levels_deep(void **state)
 	    "{\"n\":null,\"t\":true,\"f\":false,\"i\":-12.50e+3,\"s\":\"x\","
 	    "\"\":\"\",\"a\":[1,[2]],\"o\":{\"p\":1,\"q\":{\"r\":2},"
 	    "\"s\":[]},\"z\":0}",
-	    "1 [] n null []\n"
-	    "1 [] t true []\n"
-	    "1 [] f false []\n"
-	    "1 [] i number [-12.50e+3]\n"
-	    "1 [] s string [x]\n"
-	    "1 []  string []\n"
-	    "1 [] a array []\n"
-	    "1 [] o object []\n"
-	    "2 [o] p number [1]\n"
-	    "2 [o] q object []\n"
-	    "2 [o] s array []\n"
-	    "1 [] z number [0]\n");
+	    "1 n null []\n"
+	    "1 t true []\n"
+	    "1 f false []\n"
+	    "1 i number [-12.50e+3]\n"
+	    "1 s string [x]\n"
+	    "1  string []\n"
+	    "1 a array []\n"
+	    "1 o object []\n"
+	    "2 p number [1]\n"
+	    "2 q object []\n"
+	    "2 s array []\n"
+	    "1 z number [0]\n");
 }
 
 static void
@@ -437,8 +435,8 @@ objects_in_arrays_are_checked_but_not_visited(void **state)
 	struct trace trace = { .len = 0 };
 
 	assert_trace(*state, "{\"a\":[{\"b\":1},{\"c\":{}}],\"d\":{}}",
-	    "1 [] a array []\n"
-	    "1 [] d object []\n");
+	    "1 a array []\n"
+	    "1 d object []\n");
 	trace.text[0] = '\0';
 	assert_int_equal(
 	    scan_len(*state, "[{\"b\":1}]", 9, &trace), JSON_ARRAY);
@@ -446,11 +444,11 @@ objects_in_arrays_are_checked_but_not_visited(void **state)
 }
 
 static void
-the_name_of_the_parent_is_decoded(void **state)
+a_member_is_visited_before_those_that_it_holds(void **state)
 {
 	assert_trace(*state, "{\"\\u0061\\n\":{\"b\":\"c\"}}",
-	    "1 [] a\\x0a object []\n"
-	    "2 [a\\x0a] b string [c]\n");
+	    "1 a\\x0a object []\n"
+	    "2 b string [c]\n");
 }
 
 /* ---- duplicates ---- */
@@ -672,8 +670,8 @@ what_is_written_reads_back_at_any_length(void **state)
 		assert_int_equal(
 		    scan_len(*state, text, (size_t)(end - text), &got),
 		    JSON_OBJECT);
-		trace_visit(1, &(struct str){ "", 0 }, &(struct str){ "k", 1 },
-		    JSON_STRING, &s, &expected);
+		trace_visit(1, &(struct str){ "k", 1 }, JSON_STRING, &s,
+		    &expected);
 		assert_string_equal(got.text, expected.text);
 		free(text);
 	}
@@ -760,7 +758,7 @@ main(void)
 		TEST(strings_must_be_utf8),
 		TEST(members_are_visited_in_order_two_levels_deep),
 		TEST(objects_in_arrays_are_checked_but_not_visited),
-		TEST(the_name_of_the_parent_is_decoded),
+		TEST(a_member_is_visited_before_those_that_it_holds),
 		TEST(a_name_that_comes_twice_is_refused_at_any_level),
 		TEST(names_are_compared_as_decoded),
 		TEST(names_that_differ_are_accepted),

@@ -1,0 +1,10 @@
+/* htole64(3). */
+#ifndef OPENBSD_ENDIAN_H
+#define OPENBSD_ENDIAN_H
+
+#include <sys/types.h>
+
+uint64_t htole64(uint64_t);
+uint64_t le64toh(uint64_t);
+
+#endif /* OPENBSD_ENDIAN_H */
