@@ -60,8 +60,8 @@ static const uint8_t type_of[256] = {
 	['9'] = JSON_NUMBER,
 };
 
-static uint8_t *scan_value(struct json *, uint8_t *p, enum json_type,
-    unsigned depth, bool visited, struct str *);
+static uint8_t *scan_nested(
+    struct json *, uint8_t *p, enum json_type, unsigned depth, bool visited);
 
 /*
  * The top bit of each byte that is a control, a quote or a backslash.  What
@@ -502,17 +502,49 @@ scan_number(const struct json *j, uint8_t *p, struct str *out)
 	return p + out->len;
 }
 
-/* NOLINTBEGIN(misc-no-recursion): scan_value() bounds the depth */
+/* The end of the value at p if it is no array or object, NULL if it is none. */
+static uint8_t *
+scan_scalar(
+    const struct json *j, uint8_t *p, enum json_type type, struct str *value)
+{
+	switch (type) {
+	case JSON_NULL:
+		return scan_word(j, p, "null");
+	case JSON_TRUE:
+		return scan_word(j, p, "true");
+	case JSON_FALSE:
+		return scan_word(j, p, "false");
+	case JSON_NUMBER:
+		return scan_number(j, p, value);
+	case JSON_STRING:
+		return scan_string(j, p, value);
+	default:
+		return NULL;
+	}
+}
+
+static bool
+is_nested(enum json_type type)
+{
+	return type == JSON_ARRAY || type == JSON_OBJECT;
+}
+
+/* NOLINTBEGIN(misc-no-recursion): scan_nested() bounds the depth */
 static uint8_t *
 scan_array(struct json *j, uint8_t *p, unsigned depth)
 {
+	enum json_type type;
 	struct str value;
 
 	p = skip_space(j, p + 1);
 	if (next_is(j, p, ']'))
 		return p + 1;
 	for (;;) {
-		p = scan_value(j, p, next_type(j, p), depth + 1, false, &value);
+		type = next_type(j, p);
+		if (is_nested(type))
+			p = scan_nested(j, p, type, depth + 1, false);
+		else
+			p = scan_scalar(j, p, type, &value);
 		if (p == NULL)
 			return NULL;
 		p = skip_space(j, p);
@@ -530,7 +562,6 @@ scan_member(
 {
 	struct str *name, value = { "", 0 };
 	enum json_type type;
-	bool nested;
 
 	if ((name = names_next(j)) == NULL ||
 	    (p = scan_string(j, p, name)) == NULL || !names_add(j, first))
@@ -540,11 +571,14 @@ scan_member(
 		return NULL;
 	p = skip_space(j, p + 1);
 	type = next_type(j, p);
-	nested = type == JSON_OBJECT || type == JSON_ARRAY;
-	if (nested && visited)
-		j->visit(depth, name, type, &value, j->arg);
-	p = scan_value(j, p, type, depth + 1, visited && depth == 1, &value);
-	if (p != NULL && !nested && visited)
+	if (is_nested(type)) {
+		if (visited)
+			j->visit(depth, name, type, &value, j->arg);
+		return scan_nested(
+		    j, p, type, depth + 1, visited && depth == 1);
+	}
+	p = scan_scalar(j, p, type, &value);
+	if (p != NULL && visited)
 		j->visit(depth, name, type, &value, j->arg);
 	return p;
 }
@@ -572,37 +606,18 @@ scan_object(struct json *j, uint8_t *p, unsigned depth, bool visited)
 }
 
 /*
- * The end of the value at p, NULL when it is none.  If it is an array or an
- * object, it is one at this depth, 1 at the top, and the members of the
- * object may be visited.
+ * The end of the array or object at p, NULL when it is none.  depth is that
+ * of what it holds, 1 at the top.
  */
 static uint8_t *
-scan_value(struct json *j, uint8_t *p, enum json_type type, unsigned depth,
-    bool visited, struct str *value)
+scan_nested(struct json *j, uint8_t *p, enum json_type type, unsigned depth,
+    bool visited)
 {
-	switch (type) {
-	case JSON_NULL:
-		return scan_word(j, p, "null");
-	case JSON_TRUE:
-		return scan_word(j, p, "true");
-	case JSON_FALSE:
-		return scan_word(j, p, "false");
-	case JSON_NUMBER:
-		return scan_number(j, p, value);
-	case JSON_STRING:
-		return scan_string(j, p, value);
-	case JSON_ARRAY:
-		if (depth > JSON_DEPTH_MAX)
-			return NULL;
+	if (depth > JSON_DEPTH_MAX)
+		return NULL;
+	if (type == JSON_ARRAY)
 		return scan_array(j, p, depth);
-	case JSON_OBJECT:
-		if (depth > JSON_DEPTH_MAX)
-			return NULL;
-		return scan_object(j, p, depth, visited);
-	case JSON_NONE:
-		break;
-	}
-	return NULL;
+	return scan_object(j, p, depth, visited);
 }
 /* NOLINTEND(misc-no-recursion) */
 
@@ -622,7 +637,10 @@ json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)
 	j->nnames = 0;
 	p = skip_space(j, p);
 	type = next_type(j, p);
-	p = scan_value(j, p, type, 1, true, &value);
+	if (is_nested(type))
+		p = scan_nested(j, p, type, 1, true);
+	else
+		p = scan_scalar(j, p, type, &value);
 	if (p == NULL || skip_space(j, p) != j->end)
 		type = JSON_NONE;
 	names_trim(j);

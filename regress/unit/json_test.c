@@ -670,8 +670,8 @@ what_is_written_reads_back_at_any_length(void **state)
 		assert_int_equal(
 		    scan_len(*state, text, (size_t)(end - text), &got),
 		    JSON_OBJECT);
-		trace_visit(1, &(struct str){ "k", 1 }, JSON_STRING, &s,
-		    &expected);
+		trace_visit(
+		    1, &(struct str){ "k", 1 }, JSON_STRING, &s, &expected);
 		assert_string_equal(got.text, expected.text);
 		free(text);
 	}
