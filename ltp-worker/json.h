@@ -4,7 +4,9 @@
  * What it accepts is what section 2 of the LTP node protocol says: no
  * duplicate members at any level (escapes decoded), no trailing bytes, no
  * invalid UTF-8 or lone surrogates, nesting at most 32, \u0000 allowed,
- * numbers of any size.
+ * numbers of any size.  Where jansson says otherwise is listed, each case
+ * with its reason, in CONTRIBUTING.md; regress/fuzz/json_fuzz.c looks for
+ * others.
  */
 #ifndef JSON_H
 #define JSON_H
