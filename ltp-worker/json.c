@@ -13,11 +13,14 @@
 #include "number.h"
 #include "siphash.h"
 #include "utf8.h"
+#include "word.h"
 
 /* Objects of up to so many members: names are compared one by one. */
 #define NAMES_DIRECT 16
 /* Room for so many names stays allocated between two texts. */
 #define NAMES_KEEP 1024
+/* Bytes of a \uXXXX. */
+#define UNIT_SIZE 6
 
 struct name {
 	struct str text;
@@ -25,8 +28,7 @@ struct name {
 };
 
 struct json {
-	uint8_t *p; /* the next byte of the text */
-	uint8_t *end;
+	const uint8_t *end; /* of the text */
 	json_visit *visit;
 	void *arg;
 
@@ -37,15 +39,6 @@ struct json {
 	size_t max_slots;
 	uint64_t key[2]; /* of the hash */
 };
-
-/* Where an array or object stands. */
-struct place {
-	unsigned depth; /* 1: top level */
-	unsigned visit; /* as what depth its members are visited, 0: not */
-	const struct str *parent; /* the name of the member that holds it */
-};
-
-static const struct str empty = { "", 0 };
 
 /* The first byte of a value tells what it is. */
 static const uint8_t type_of[256] = {
@@ -68,13 +61,40 @@ static const uint8_t type_of[256] = {
 	['9'] = JSON_NUMBER,
 };
 
-static bool
-scan_value(struct json *, enum json_type, const struct place *, struct str *);
+static uint8_t *scan_nested(
+    struct json *, uint8_t *p, enum json_type, unsigned depth, bool visited);
 
-static bool
-str_same(const struct str *a, const struct str *b)
+/*
+ * The top bit of each byte that is a control, a quote or a backslash.  What
+ * is borrowed from the bytes above the first of them may mark those, too:
+ * only the first is sure.
+ */
+static uint64_t
+word_escapes(uint64_t w)
 {
-	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+	uint64_t control = w - WORD_OF(' ');
+	uint64_t quote = (w ^ WORD_OF('"')) - WORD_OF(1);
+	uint64_t backslash = (w ^ WORD_OF('\\')) - WORD_OF(1);
+
+	return (control | quote | backslash) & ~w & WORD_TOP_BITS;
+}
+
+/* The last word may overlap the one before. */
+bool
+bytes_same(const char *a, const char *b, size_t len)
+{
+	size_t i;
+
+	if (len < WORD) {
+		for (i = 0; i < len && a[i] == b[i]; i++)
+			continue;
+		return i == len;
+	}
+	for (i = 0; len - i > WORD; i += WORD) {
+		if (word_read(a + i) != word_read(b + i))
+			return false;
+	}
+	return word_read(a + len - WORD) == word_read(b + len - WORD);
 }
 
 bool
@@ -152,10 +172,23 @@ names_trim(struct json *j)
 	j->max_slots = 0;
 }
 
-/* first: where the names of the innermost object begin. */
-static bool
-names_add(struct json *j, size_t first, const struct str *name)
+/* Where the next name belongs, NULL when there is no memory. */
+static struct str *
+names_next(struct json *j)
 {
+	if (j->nnames == j->max_names && !names_resize(j, 2 * j->max_names))
+		return NULL;
+	return &j->names[j->nnames].text;
+}
+
+/*
+ * The next name is in its place.  first: where the names of the innermost
+ * object begin.
+ */
+static bool
+names_add(struct json *j, size_t first)
+{
+	const struct str *name = &j->names[j->nnames].text;
 	size_t i;
 
 	if (j->nnames - first < NAMES_DIRECT) {
@@ -164,9 +197,7 @@ names_add(struct json *j, size_t first, const struct str *name)
 				return false;
 		}
 	}
-	if (j->nnames == j->max_names && !names_resize(j, 2 * j->max_names))
-		return false;
-	j->names[j->nnames++].text = *name;
+	j->nnames++;
 	return true;
 }
 
@@ -208,64 +239,43 @@ names_close(struct json *j, size_t first)
 
 /* ---- strings ---- */
 
-#define EACH_BYTE(c) (0x0101010101010101ULL * (c))
-
-/*
- * Eight bytes at once: is there no control among them, no quote, no
- * backslash, and nothing but ASCII?  A borrow needs such a byte to begin.
- */
 static bool
-word_is_plain(const void *p)
+next_is(const struct json *j, const uint8_t *p, uint8_t c)
 {
-	uint64_t w, quote, backslash;
-
-	memcpy(&w, p, sizeof(w));
-	quote = (w ^ EACH_BYTE('"')) - EACH_BYTE(1);
-	backslash = (w ^ EACH_BYTE('\\')) - EACH_BYTE(1);
-	w |= (w - EACH_BYTE(' ')) | quote | backslash;
-	return (w & EACH_BYTE(0x80)) == 0;
+	return p < j->end && *p == c;
 }
 
 /*
- * Move over bytes that stand for themselves: up to a quote, a backslash, a
- * control or a byte that is no UTF-8.
+ * Move over ASCII that stands for itself: up to a quote, a backslash, a
+ * control or another byte.
  */
-static void
-skip_plain(struct json *j)
+static inline uint8_t *
+skip_ascii(uint8_t *p, const uint8_t *end)
 {
-	uint8_t *p = j->p, *end = j->end, *run;
-	utf8_state state;
+	uint64_t w, stop;
 
-	for (;;) {
-		while (end - p >= 8 && word_is_plain(p))
-			p += 8;
-		while (p < end && *p >= ' ' && *p < 0x80 && *p != '"' &&
-		       *p != '\\')
-			p++;
-		if (p == end || *p < 0x80)
-			break;
-		for (run = p; p < end && *p >= 0x80; p++)
-			continue;
-		state = 0;
-		if (!utf8_check(&state, run, (size_t)(p - run)) || state != 0) {
-			p = run;
-			break;
-		}
+	for (; end - p >= (ptrdiff_t)WORD; p += WORD) {
+		w = word_read(p);
+		stop = (word_escapes(w) | w) & WORD_TOP_BITS;
+		if (stop != 0)
+			return p + word_first(stop);
 	}
-	j->p = p;
+	while (p < end && *p >= ' ' && *p < 0x80 && *p != '"' && *p != '\\')
+		p++;
+	return p;
 }
 
-/* The code unit of \uXXXX, -1 when there is none. */
+/* The code unit of the \uXXXX at p, -1 when there is none. */
 static int32_t
-scan_unit(struct json *j)
+scan_unit(const uint8_t *p, const uint8_t *end)
 {
 	int32_t unit = 0;
 	int i, c;
 
-	if (j->end - j->p < 6 || j->p[0] != '\\' || j->p[1] != 'u')
+	if (end - p < UNIT_SIZE || p[0] != '\\' || p[1] != 'u')
 		return -1;
-	for (i = 2; i < 6; i++) {
-		c = j->p[i];
+	for (i = 2; i < UNIT_SIZE; i++) {
+		c = p[i];
 		if (c >= '0' && c <= '9')
 			c -= '0';
 		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
@@ -274,7 +284,6 @@ scan_unit(struct json *j)
 			return -1;
 		unit = unit << 4 | c;
 	}
-	j->p += 6;
 	return unit;
 }
 
@@ -300,242 +309,292 @@ put_utf8(uint8_t *w, int32_t c)
 	return w;
 }
 
+/*
+ * Decode the escape at p to *w, and move *w; never by more than the escape
+ * is long.  Returns the end of it, NULL when it is none.
+ */
 static uint8_t *
-scan_unicode(struct json *j, uint8_t *w)
+scan_unicode(uint8_t *p, const uint8_t *end, uint8_t **w)
 {
 	int32_t c, low;
 
-	c = scan_unit(j);
+	c = scan_unit(p, end);
 	if (c < 0 || (c >= 0xdc00 && c <= 0xdfff))
 		return NULL;
+	p += UNIT_SIZE;
 	if (c >= 0xd800 && c <= 0xdbff) {
-		low = scan_unit(j);
+		low = scan_unit(p, end);
 		if (low < 0xdc00 || low > 0xdfff)
 			return NULL;
+		p += UNIT_SIZE;
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
-	return put_utf8(w, c);
+	*w = put_utf8(*w, c);
+	return p;
 }
 
-/*
- * Write what the escape at p stands for to w; never longer than the escape.
- * Returns the end of it, NULL when it is none.
- */
 static uint8_t *
-scan_escape(struct json *j, uint8_t *w)
+scan_escape(uint8_t *p, const uint8_t *end, uint8_t **w)
 {
 	static const char letters[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
 	const char *letter;
 
-	if (j->end - j->p < 2)
+	if (end - p < 2)
 		return NULL;
-	if (j->p[1] == 'u')
-		return scan_unicode(j, w);
-	letter = memchr(letters, j->p[1], sizeof(letters) - 1);
+	if (p[1] == 'u')
+		return scan_unicode(p, end, w);
+	letter = memchr(letters, p[1], sizeof(letters) - 1);
 	if (letter == NULL)
 		return NULL;
-	*w++ = (uint8_t)bytes[letter - letters];
-	j->p += 2;
-	return w;
+	*(*w)++ = (uint8_t)bytes[letter - letters];
+	return p + 2;
 }
 
-static bool
-scan_string(struct json *j, struct str *out)
+/*
+ * Move a run of bytes that are not ASCII to *w, if they are UTF-8.  Returns
+ * the end of it, NULL when they are not.
+ */
+static uint8_t *
+scan_utf8(uint8_t *p, const uint8_t *end, uint8_t **w)
 {
-	uint8_t *w, *from;
+	uint8_t *start = p;
+	utf8_state state = 0;
+	size_t len;
 
-	w = ++j->p;
-	out->p = (const char *)w;
-	for (;;) {
-		from = j->p;
-		skip_plain(j);
-		if (w != from)
-			memmove(w, from, (size_t)(j->p - from));
-		w += j->p - from;
-		if (j->p == j->end || *j->p != '\\')
-			break;
-		if ((w = scan_escape(j, w)) == NULL)
-			return false;
+	while (p < end && *p >= 0x80)
+		p++;
+	len = (size_t)(p - start);
+	if (!utf8_check(&state, start, len) || state != 0)
+		return NULL;
+	memmove(*w, start, len);
+	*w += len;
+	return p;
+}
+
+/*
+ * The rest of a string, from the first byte at p that does not stand for
+ * itself.  It is decoded where it lies: what is written to w never overtakes
+ * what is read from p.
+ */
+static uint8_t *
+scan_rest(uint8_t *start, uint8_t *p, const uint8_t *end, struct str *out)
+{
+	uint8_t *w = p, *from;
+
+	while (p < end && *p != '"') {
+		if (*p == '\\')
+			p = scan_escape(p, end, &w);
+		else if (*p >= 0x80)
+			p = scan_utf8(p, end, &w);
+		else
+			return NULL;
+		if (p == NULL)
+			return NULL;
+		from = p;
+		p = skip_ascii(p, end);
+		memmove(w, from, (size_t)(p - from));
+		w += p - from;
 	}
-	out->len = (size_t)(w - (const uint8_t *)out->p);
-	return j->p < j->end && *j->p++ == '"';
+	if (p == end)
+		return NULL;
+	*out = (struct str){ (const char *)start, (size_t)(w - start) };
+	return p + 1;
+}
+
+/* Most strings are plain ASCII. */
+static uint8_t *
+scan_string(const struct json *j, uint8_t *p, struct str *out)
+{
+	uint8_t *start;
+
+	if (!next_is(j, p, '"'))
+		return NULL;
+	start = p + 1;
+	p = skip_ascii(start, j->end);
+	if (!next_is(j, p, '"'))
+		return scan_rest(start, p, j->end, out);
+	*out = (struct str){ (const char *)start, (size_t)(p - start) };
+	return p + 1;
 }
 
 /* ---- values ---- */
 
-static void
-skip_space(struct json *j)
+static uint8_t *
+skip_space(const struct json *j, uint8_t *p)
 {
-	while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' ||
-				    *j->p == '\n' || *j->p == '\r'))
-		j->p++;
-}
-
-static bool
-skip_byte(struct json *j, uint8_t c)
-{
-	if (j->p == j->end || *j->p != c)
-		return false;
-	j->p++;
-	return true;
+	while (
+	    p < j->end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+		p++;
+	return p;
 }
 
 static enum json_type
-next_type(const struct json *j)
+next_type(const struct json *j, const uint8_t *p)
 {
-	return j->p < j->end ? (enum json_type)type_of[*j->p] : JSON_NONE;
+	return p < j->end ? (enum json_type)type_of[*p] : JSON_NONE;
 }
 
-static bool
-scan_word(struct json *j, const char *word)
+static uint8_t *
+scan_word(const struct json *j, uint8_t *p, const char *word)
 {
 	size_t len = strlen(word);
 
-	if ((size_t)(j->end - j->p) < len || memcmp(j->p, word, len) != 0)
-		return false;
-	j->p += len;
-	return true;
+	if ((size_t)(j->end - p) < len || memcmp(p, word, len) != 0)
+		return NULL;
+	return p + len;
 }
 
-static bool
-scan_number(struct json *j, struct str *out)
+static uint8_t *
+scan_number(const struct json *j, uint8_t *p, struct str *out)
 {
-	const char *end;
+	const char *text = (const char *)p, *end;
 
-	out->p = (const char *)j->p;
-	if ((end = number_end(out->p, (const char *)j->end)) == NULL)
-		return false;
-	out->len = (size_t)(end - out->p);
-	j->p += out->len;
-	return true;
+	if ((end = number_end(text, (const char *)j->end)) == NULL)
+		return NULL;
+	*out = (struct str){ text, (size_t)(end - text) };
+	return p + out->len;
 }
 
-/* NOLINTBEGIN(misc-no-recursion): scan_value() bounds the depth */
-static bool
-scan_array(struct json *j, const struct place *place)
-{
-	const struct place inner = { .depth = place->depth + 1 };
-	struct str value;
-
-	j->p++;
-	skip_space(j);
-	if (skip_byte(j, ']'))
-		return true;
-	do {
-		skip_space(j);
-		if (!scan_value(j, next_type(j), &inner, &value))
-			return false;
-		skip_space(j);
-	} while (skip_byte(j, ','));
-	return skip_byte(j, ']');
-}
-
-static void
-member_visit(struct json *j, const struct place *place, const struct str *name,
-    enum json_type type, const struct str *value)
-{
-	if (place->visit != 0)
-		j->visit(
-		    place->visit, place->parent, name, type, value, j->arg);
-}
-
-/* first: where the names of this object begin. */
-static bool
-scan_member(struct json *j, const struct place *place, size_t first)
-{
-	struct str name, value = empty;
-	const struct place inner = {
-		.depth = place->depth + 1,
-		.visit = place->visit == 1 ? 2 : 0,
-		.parent = &name,
-	};
-	enum json_type type;
-	bool nested;
-
-	if (next_type(j) != JSON_STRING || !scan_string(j, &name) ||
-	    !names_add(j, first, &name))
-		return false;
-	skip_space(j);
-	if (!skip_byte(j, ':'))
-		return false;
-	skip_space(j);
-	type = next_type(j);
-	nested = type == JSON_OBJECT || type == JSON_ARRAY;
-	if (nested)
-		member_visit(j, place, &name, type, &empty);
-	if (!scan_value(j, type, &inner, &value))
-		return false;
-	if (!nested)
-		member_visit(j, place, &name, type, &value);
-	return true;
-}
-
-static bool
-scan_object(struct json *j, const struct place *place)
-{
-	size_t first = j->nnames;
-
-	j->p++;
-	skip_space(j);
-	if (skip_byte(j, '}'))
-		return true;
-	do {
-		skip_space(j);
-		if (!scan_member(j, place, first))
-			return false;
-		skip_space(j);
-	} while (skip_byte(j, ','));
-	return skip_byte(j, '}') && names_close(j, first);
-}
-
-/* place is where the value stands if it is an array or an object. */
-static bool
-scan_value(struct json *j, enum json_type type, const struct place *place,
-    struct str *value)
+/* The end of the value at p if it is no array or object, NULL if it is none. */
+static uint8_t *
+scan_scalar(
+    const struct json *j, uint8_t *p, enum json_type type, struct str *value)
 {
 	switch (type) {
 	case JSON_NULL:
-		return scan_word(j, "null");
+		return scan_word(j, p, "null");
 	case JSON_TRUE:
-		return scan_word(j, "true");
+		return scan_word(j, p, "true");
 	case JSON_FALSE:
-		return scan_word(j, "false");
+		return scan_word(j, p, "false");
 	case JSON_NUMBER:
-		return scan_number(j, value);
+		return scan_number(j, p, value);
 	case JSON_STRING:
-		return scan_string(j, value);
-	case JSON_ARRAY:
-		return place->depth <= JSON_DEPTH_MAX && scan_array(j, place);
-	case JSON_OBJECT:
-		return place->depth <= JSON_DEPTH_MAX && scan_object(j, place);
-	case JSON_NONE:
-		break;
+		return scan_string(j, p, value);
+	default:
+		return NULL;
 	}
-	return false;
+}
+
+static bool
+is_nested(enum json_type type)
+{
+	return type == JSON_ARRAY || type == JSON_OBJECT;
+}
+
+/* NOLINTBEGIN(misc-no-recursion): scan_nested() bounds the depth */
+static uint8_t *
+scan_array(struct json *j, uint8_t *p, unsigned depth)
+{
+	enum json_type type;
+	struct str value;
+
+	p = skip_space(j, p + 1);
+	if (next_is(j, p, ']'))
+		return p + 1;
+	for (;;) {
+		type = next_type(j, p);
+		if (is_nested(type))
+			p = scan_nested(j, p, type, depth + 1, false);
+		else
+			p = scan_scalar(j, p, type, &value);
+		if (p == NULL)
+			return NULL;
+		p = skip_space(j, p);
+		if (!next_is(j, p, ','))
+			break;
+		p = skip_space(j, p + 1);
+	}
+	return next_is(j, p, ']') ? p + 1 : NULL;
+}
+
+/* first: where the names of this object begin. */
+static uint8_t *
+scan_member(
+    struct json *j, uint8_t *p, size_t first, unsigned depth, bool visited)
+{
+	struct str *name, value = { "", 0 };
+	enum json_type type;
+
+	if ((name = names_next(j)) == NULL ||
+	    (p = scan_string(j, p, name)) == NULL || !names_add(j, first))
+		return NULL;
+	p = skip_space(j, p);
+	if (!next_is(j, p, ':'))
+		return NULL;
+	p = skip_space(j, p + 1);
+	type = next_type(j, p);
+	if (is_nested(type)) {
+		if (visited)
+			j->visit(depth, name, type, &value, j->arg);
+		return scan_nested(
+		    j, p, type, depth + 1, visited && depth == 1);
+	}
+	p = scan_scalar(j, p, type, &value);
+	if (p != NULL && visited)
+		j->visit(depth, name, type, &value, j->arg);
+	return p;
+}
+
+static uint8_t *
+scan_object(struct json *j, uint8_t *p, unsigned depth, bool visited)
+{
+	size_t first = j->nnames;
+
+	p = skip_space(j, p + 1);
+	if (next_is(j, p, '}'))
+		return p + 1;
+	for (;;) {
+		p = scan_member(j, p, first, depth, visited);
+		if (p == NULL)
+			return NULL;
+		p = skip_space(j, p);
+		if (!next_is(j, p, ','))
+			break;
+		p = skip_space(j, p + 1);
+	}
+	if (!next_is(j, p, '}') || !names_close(j, first))
+		return NULL;
+	return p + 1;
+}
+
+/*
+ * The end of the array or object at p, NULL when it is none.  depth is that
+ * of what it holds, 1 at the top.
+ */
+static uint8_t *
+scan_nested(struct json *j, uint8_t *p, enum json_type type, unsigned depth,
+    bool visited)
+{
+	if (depth > JSON_DEPTH_MAX)
+		return NULL;
+	if (type == JSON_ARRAY)
+		return scan_array(j, p, depth);
+	return scan_object(j, p, depth, visited);
 }
 /* NOLINTEND(misc-no-recursion) */
 
 enum json_type
 json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)
 {
-	const struct place top = { .depth = 1, .visit = 1, .parent = &empty };
+	uint8_t *p = (uint8_t *)text;
 	struct str value;
 	enum json_type type;
 
 	/* Names are numbered in 32 bits. */
 	if (len > UINT32_MAX)
 		return JSON_NONE;
-	j->p = (uint8_t *)text;
-	j->end = j->p + len;
+	j->end = p + len;
 	j->visit = visit;
 	j->arg = arg;
 	j->nnames = 0;
-	skip_space(j);
-	type = next_type(j);
-	if (!scan_value(j, type, &top, &value))
-		type = JSON_NONE;
-	skip_space(j);
-	if (j->p != j->end)
+	p = skip_space(j, p);
+	type = next_type(j, p);
+	if (is_nested(type))
+		p = scan_nested(j, p, type, 1, true);
+	else
+		p = scan_scalar(j, p, type, &value);
+	if (p == NULL || skip_space(j, p) != j->end)
 		type = JSON_NONE;
 	names_trim(j);
 	return type;
@@ -543,8 +602,38 @@ json_scan(struct json *j, char *text, size_t len, json_visit *visit, void *arg)
 
 /* ---- output ---- */
 
-char *
-json_put_string(char *out, const char *p, size_t len)
+/*
+ * Copy what needs no escape, at most len bytes of it; beyond them out is
+ * spoiled, but not beyond out + len.  Returns how many they are.
+ */
+static size_t
+copy_plain(char *out, const char *p, size_t len)
+{
+	size_t n = 0;
+	uint64_t w, stop;
+
+	for (; len - n >= WORD; n += WORD) {
+		w = word_read(p + n);
+		word_write(out + n, w);
+		if ((stop = word_escapes(w)) != 0)
+			return n + word_first(stop);
+	}
+	if (n > 0 && n < len) {
+		/* The rest, with bytes before it that are known to be plain. */
+		n = len - WORD;
+		w = word_read(p + n);
+		word_write(out + n, w);
+		stop = word_escapes(w);
+		return stop == 0 ? len : n + word_first(stop);
+	}
+	for (; n < len && (uint8_t)p[n] >= ' ' && p[n] != '"' && p[n] != '\\';
+	     n++)
+		out[n] = p[n];
+	return n;
+}
+
+static char *
+put_escape(char *out, uint8_t c)
 {
 	static const char letters[256] = {
 		['"'] = '"',
@@ -556,29 +645,33 @@ json_put_string(char *out, const char *p, size_t len)
 		['\t'] = 't',
 	};
 	static const char hex[] = "0123456789abcdef";
-	unsigned char c;
+
+	*out++ = '\\';
+	if (letters[c] != '\0') {
+		*out++ = letters[c];
+		return out;
+	}
+	memcpy(out, "u00", 3);
+	out += 3;
+	*out++ = hex[c >> 4];
+	*out++ = hex[c & 0xf];
+	return out;
+}
+
+char *
+json_put_string(char *out, const char *p, size_t len)
+{
+	size_t n;
 
 	*out++ = '"';
-	while (len > 0) {
-		if (len >= 8 && word_is_plain(p)) {
-			memcpy(out, p, 8);
-			out += 8;
-			p += 8;
-			len -= 8;
-			continue;
-		}
-		len--;
-		c = (unsigned char)*p++;
-		if (letters[c] != '\0') {
-			*out++ = '\\';
-			*out++ = letters[c];
-		} else if (c < ' ') {
-			memcpy(out, "\\u00", 4);
-			out += 4;
-			*out++ = hex[c >> 4];
-			*out++ = hex[c & 0xf];
-		} else
-			*out++ = (char)c;
+	for (;;) {
+		n = copy_plain(out, p, len);
+		out += n;
+		if (n == len)
+			break;
+		out = put_escape(out, (uint8_t)p[n]);
+		p += n + 1;
+		len -= n + 1;
 	}
 	*out++ = '"';
 	return out;

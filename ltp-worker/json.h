@@ -4,7 +4,9 @@
  * What it accepts is what section 2 of the LTP node protocol says: no
  * duplicate members at any level (escapes decoded), no trailing bytes, no
  * invalid UTF-8 or lone surrogates, nesting at most 32, \u0000 allowed,
- * numbers of any size.
+ * numbers of any size.  Where jansson says otherwise is listed, each case
+ * with its reason, in CONTRIBUTING.md; regress/fuzz/json_fuzz.c looks for
+ * others.
  */
 #ifndef JSON_H
 #define JSON_H
@@ -32,6 +34,16 @@ struct str {
 	size_t len;
 };
 
+/* Without memcmp(3), which costs more than names of few bytes are worth. */
+bool bytes_same(const char *, const char *, size_t len);
+
+/* The same bytes. */
+static inline bool
+str_same(const struct str *a, const struct str *b)
+{
+	return a->len == b->len && bytes_same(a->p, b->p, a->len);
+}
+
 /* The same bytes as a NUL-terminated text. */
 bool str_is(const struct str *, const char *text);
 
@@ -46,14 +58,13 @@ void json_free(struct json *);
 
 /*
  * One member: depth 1 for the top-level object's own, 2 for those of an
- * object in it, and no deeper.  parent is the name of the member that holds
- * the object (empty at depth 1).  For a string, value is the decoded text;
- * for a number, its text; for the others it is empty.  name, parent and
- * value stay valid as long as the text.  A member whose value is an object
- * is visited before its own members are.
+ * object in it, and no deeper.  For a string, value is the decoded text; for
+ * a number, its text; for the others it is empty.  The bytes of name and
+ * value stay as long as the text.  A member whose value is an object is
+ * visited before its own members are, so that is who holds them.
  */
-typedef void json_visit(unsigned depth, const struct str *parent,
-    const struct str *name, enum json_type, const struct str *value, void *arg);
+typedef void json_visit(unsigned depth, const struct str *name, enum json_type,
+    const struct str *value, void *arg);
 
 /*
  * Scan len bytes of text; strings are decoded in place, so the text is

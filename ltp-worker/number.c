@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "number.h"
+#include "word.h"
 
 /*
  * No more than 767 digits decide how a decimal is rounded to a double.  Of
@@ -26,13 +27,19 @@
 
 /* ---- reading ---- */
 
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
 /* The end of the digits at p, NULL when there is none. */
 static const char *
 digits_end(const char *p, const char *end)
 {
-	if (p == end || *p < '0' || *p > '9')
+	if (p == end || !is_digit(*p))
 		return NULL;
-	while (p < end && *p >= '0' && *p <= '9')
+	while (p < end && is_digit(*p))
 		p++;
 	return p;
 }
@@ -131,6 +138,7 @@ number_get_int64(const char *p, size_t len, int64_t *out)
 {
 	const char *end = p + len;
 	uint64_t value = 0;
+	unsigned digit;
 	bool negative;
 
 	if ((negative = p < end && *p == '-'))
@@ -140,9 +148,10 @@ number_get_int64(const char *p, size_t len, int64_t *out)
 	    (*p == '0' && (negative || end - p > 1)))
 		return false;
 	for (; p < end; p++) {
-		if (*p < '0' || *p > '9')
+		digit = (unsigned)*p - '0';
+		if (digit > 9)
 			return false;
-		value = value * 10 + (uint64_t)(*p - '0');
+		value = value * 10 + digit;
 	}
 	if (value > (uint64_t)INT64_MAX + negative)
 		return false;
@@ -151,6 +160,9 @@ number_get_int64(const char *p, size_t len, int64_t *out)
 }
 
 /* ---- writing ---- */
+
+/* Bytes for the digits of any uint64_t, in eights. */
+#define DIGITS_ROOM 24
 
 /* digits * 10^exponent; no trailing zeros once it is shortest. */
 struct decimal {
@@ -204,7 +216,7 @@ decimal_round(double value, int ndigits, struct decimal *out)
 	snprintf(text, sizeof(text), "%.*e", ndigits - 1, value);
 	out->digits = 0;
 	for (p = text; *p != 'e'; p++) {
-		if (*p >= '0' && *p <= '9')
+		if (is_digit(*p))
 			out->digits = out->digits * 10 + (uint64_t)(*p - '0');
 	}
 	out->exponent = (int)strtol(p + 1, NULL, 10) - (ndigits - 1);
@@ -299,12 +311,50 @@ put_exponent(char *out, const char *digits, int ndigits, int exponent)
 	return out + snprintf(out, 6, "e%d", exponent);
 }
 
+/*
+ * The eight digits of a number below 10^8 as bytes of a word, the first one
+ * lowest: it is cut into halves, those into pairs, and those into digits,
+ * all of a size at once.  x / 100 is x * 10486 >> 20 up to 10^4, and x / 10
+ * is x * 103 >> 10 up to 100.
+ */
+static uint64_t
+eight_digits(uint64_t n)
+{
+	uint64_t w, high;
+
+	w = n / 10000 | n % 10000 << 32;
+	high = (w * 10486 >> 20) & 0x7f0000007fULL;
+	w = high | (w - 100 * high) << 16;
+	high = (w * 103 >> 10) & 0xf000f000f000fULL;
+	return high | (w - 10 * high) << 8;
+}
+
+static char *
+put_digits(char out[DIGITS_ROOM], uint64_t value)
+{
+	const uint64_t parts[] = { value / 10000000000000000,
+		value / 100000000 % 100000000, value % 100000000 };
+	const uint64_t ascii = WORD_OF('0');
+	uint64_t w;
+	size_t i = 0, zeros;
+
+	while (i < 2 && parts[i] == 0)
+		i++;
+	w = eight_digits(parts[i]);
+	zeros = w == 0 ? WORD - 1 : word_first(w);
+	word_write(out, (w | ascii) >> 8 * zeros);
+	out += WORD - zeros;
+	for (i++; i < 3; i++, out += WORD)
+		word_write(out, eight_digits(parts[i]) | ascii);
+	return out;
+}
+
 char *
 number_put_double(char out[NUMBER_TEXT_MAX], double value)
 {
 	struct decimal decimal;
-	char digits[20];
-	int n = sizeof(digits), ndigits, point;
+	char digits[DIGITS_ROOM];
+	int n, point;
 
 	if (signbit(value)) {
 		*out++ = '-';
@@ -315,31 +365,21 @@ number_put_double(char out[NUMBER_TEXT_MAX], double value)
 	decimal_strip(&decimal);
 	if (decimal.digits == 0)
 		return put(out, "0.0", 3);
-	point = decimal.exponent;
-	for (; decimal.digits != 0; decimal.digits /= 10)
-		digits[--n] = (char)('0' + decimal.digits % 10);
-	ndigits = (int)sizeof(digits) - n;
-	point += ndigits;
+	n = (int)(put_digits(digits, decimal.digits) - digits);
+	point = n + decimal.exponent;
 	if (point > -5 && point <= 16)
-		return put_plain(out, digits + n, ndigits, point);
-	return put_exponent(out, digits + n, ndigits, point - 1);
+		return put_plain(out, digits, n, point);
+	return put_exponent(out, digits, n, point - 1);
 }
 
 char *
 number_put_int64(char out[NUMBER_TEXT_MAX], int64_t value)
 {
-	char digits[20];
-	size_t n = sizeof(digits);
 	uint64_t rest = (uint64_t)value;
 
 	if (value < 0) {
 		*out++ = '-';
 		rest = -rest;
 	}
-	do {
-		digits[--n] = (char)('0' + rest % 10);
-		rest /= 10;
-	} while (rest != 0);
-	memcpy(out, digits + n, sizeof(digits) - n);
-	return out + (sizeof(digits) - n);
+	return put_digits(out, rest);
 }

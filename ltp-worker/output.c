@@ -42,13 +42,10 @@ int
 output_put_frame(
     struct output *o, unsigned opcode, const void *data, size_t len)
 {
-	uint8_t header[WS_HEADER_MAX];
-	size_t n = ws_header(header, opcode, len, NULL);
-
 	/* Half a frame must not leave. */
-	if (output_reserve(o, n + len) == -1)
+	if (output_reserve(o, WS_HEADER_MAX + len) == -1)
 		return -1;
-	output_put(o, header, n);
+	o->len += ws_header(o->data + o->len, opcode, len, NULL);
 	return len == 0 ? 0 : output_put(o, data, len);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "utf8.h"
+#include "word.h"
 #include "ws.h"
 
 /* First byte of a header. */
@@ -246,6 +247,7 @@ ws_next_whole(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 	const char *wrong;
 	uint8_t *data;
 	utf8_state utf8 = 0;
+	bool ascii = false;
 
 	if ((wrong = ws_decode(ws, false, *in, *len, &h)) != NULL)
 		return ws_fail(ws, f, WS_PROTOCOL_ERROR, wrong);
@@ -267,11 +269,11 @@ ws_next_whole(struct ws *ws, uint8_t **in, size_t *len, struct ws_frame *f)
 	*in = data + h.len;
 	*len -= h.size + h.len;
 	if (!ws->client)
-		ws_mask(data, h.len, h.mask, 0);
+		ascii = ws_mask(data, h.len, h.mask, 0);
 	if (ws_is_control(&h))
 		return ws_control(ws, f, h.opcode, data, h.len);
 	ws->begun = false;
-	if (h.opcode == WS_OP_TEXT &&
+	if (h.opcode == WS_OP_TEXT && !ascii &&
 	    (!utf8_check(&utf8, data, h.len) || utf8 != 0))
 		return ws_fail_text(ws, f);
 	*f =
@@ -496,23 +498,39 @@ ws_header(uint8_t out[WS_HEADER_MAX], enum ws_opcode opcode, size_t len,
 	return size;
 }
 
-void
+/* XOR a word with the key; returns what it is then. */
+static inline uint64_t
+ws_mask_word(uint8_t *p, uint64_t key)
+{
+	uint64_t w = word_read(p) ^ key;
+
+	word_write(p, w);
+	return w;
+}
+
+bool
 ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase)
 {
-	uint8_t turned[sizeof(uint64_t)];
-	uint64_t key, word;
+	const uint8_t *end = data + len;
+	uint64_t key, seen = 0;
 	size_t i;
 
-	for (i = 0; i < sizeof(turned); i++)
-		turned[i] = mask[(phase + i) % WS_MASK_SIZE];
-	memcpy(&key, turned, sizeof(key));
-	for (i = 0; len - i >= sizeof(word); i += sizeof(word)) {
-		memcpy(&word, data + i, sizeof(word));
-		word ^= key;
-		memcpy(data + i, &word, sizeof(word));
+	for (key = 0, i = WS_MASK_SIZE; i-- > 0;)
+		key = key << 8 | mask[(phase + i) % WS_MASK_SIZE];
+	key |= key << 32;
+	for (; end - data >= 4 * (ptrdiff_t)WORD; data += 4 * WORD) {
+		seen |= ws_mask_word(data, key);
+		seen |= ws_mask_word(data + WORD, key);
+		seen |= ws_mask_word(data + 2 * WORD, key);
+		seen |= ws_mask_word(data + 3 * WORD, key);
 	}
-	for (; i < len; i++)
-		data[i] ^= turned[i % sizeof(turned)];
+	for (; end - data >= (ptrdiff_t)WORD; data += WORD)
+		seen |= ws_mask_word(data, key);
+	for (; data < end; data++, key >>= 8) {
+		*data ^= (uint8_t)key;
+		seen |= *data;
+	}
+	return (seen & WORD_TOP_BITS) == 0;
 }
 
 size_t

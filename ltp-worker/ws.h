@@ -90,8 +90,11 @@ ws_next(struct ws *, uint8_t **in, size_t *len, struct ws_frame *);
  */
 size_t ws_header(uint8_t out[WS_HEADER_MAX], enum ws_opcode, size_t len,
     const uint8_t mask[4]);
-/* XOR len bytes with the mask, starting at its byte `phase' modulo 4. */
-void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase);
+/*
+ * XOR len bytes with the mask, starting at its byte `phase' modulo 4.
+ * Returns whether they are ASCII now, all of them.
+ */
+bool ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase);
 /*
  * The payload of a close frame; the reason is cut at a character boundary.
  * Returns its length.

@@ -223,7 +223,7 @@ check_json(const char *text, size_t len)
 {
 	struct json_t *o;
 
-	FUZZ_ASSERT(oracle_read(text, len, &o) == ORACLE_GOOD);
+	FUZZ_ASSERT(oracle_read(text, len, false, &o) == ORACLE_GOOD);
 	oracle_free(o);
 }
 

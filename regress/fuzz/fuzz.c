@@ -234,6 +234,16 @@ __wrap_strndup(const char *text, size_t len)
 /* ---- looking at what came out ---- */
 
 bool
+fuzz_same_double(double a, double b)
+{
+	uint64_t v, w;
+
+	memcpy(&v, &a, sizeof(v));
+	memcpy(&w, &b, sizeof(w));
+	return v == w;
+}
+
+bool
 fuzz_is_utf8(const uint8_t *p, size_t len)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -59,6 +59,9 @@ void fuzz_memory(unsigned number);
 /* A number that depends on the input, small enough to matter. */
 unsigned fuzz_number(const uint8_t *, size_t len);
 
+/* Bit by bit, so that zeros differ by their signs. */
+bool fuzz_same_double(double, double);
+
 /* Bytes that are well-formed UTF-8, looked at in the plainest way. */
 bool fuzz_is_utf8(const uint8_t *, size_t len);
 /* All of it printable ASCII, but for newlines if they are allowed. */

@@ -50,7 +50,7 @@ client_reply(struct client *c, const char *text, size_t len)
 	size_t n;
 
 	FUZZ_ASSERT(!world.closed && len < FRAME_REPLY_MAX);
-	FUZZ_ASSERT(oracle_read(text, len, &o) == ORACLE_GOOD);
+	FUZZ_ASSERT(oracle_read(text, len, false, &o) == ORACLE_GOOD);
 	FUZZ_ASSERT(oracle_is_object(o));
 	type = oracle_string(oracle_member(o, "type"), &n);
 	FUZZ_ASSERT(type != NULL);

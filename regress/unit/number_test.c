@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -365,6 +366,57 @@ integers_are_printed_in_decimal(void **state)
 	}
 }
 
+static void
+integers_of_every_length_are_printed_and_read_back(void **state)
+{
+	char *out, expected[NUMBER_TEXT_MAX];
+	int64_t power = 1, value, back;
+	int digits, delta, sign;
+	size_t n;
+
+	(void)state;
+	for (digits = 1; digits <= 19; digits++) {
+		for (delta = -2; delta <= 2; delta++) {
+			for (sign = -1; sign <= 1; sign += 2) {
+				value = sign * (power + delta);
+				/* of exactly its size */
+				out = malloc(NUMBER_TEXT_MAX);
+				assert_non_null(out);
+				n = (size_t)(number_put_int64(out, value) -
+					     out);
+				assert_int_equal(
+				    n, snprintf(expected, sizeof(expected),
+					   "%" PRId64, value));
+				assert_memory_equal(out, expected, n);
+				assert_true(number_get_int64(out, n, &back));
+				assert_true(back == value);
+				free(out);
+			}
+		}
+		if (digits < 19)
+			power *= 10;
+	}
+}
+
+static void
+each_digit_is_printed_at_each_place(void **state)
+{
+	char out[NUMBER_TEXT_MAX], expected[NUMBER_TEXT_MAX];
+	int64_t power = 1;
+	int place, digit, n;
+
+	(void)state;
+	for (place = 0; place < 18; place++, power *= 10) {
+		for (digit = 1; digit <= 9; digit++) {
+			n = snprintf(expected, sizeof(expected), "%" PRId64,
+			    digit * power + 7);
+			assert_int_equal(
+			    number_put_int64(out, digit * power + 7) - out, n);
+			assert_memory_equal(out, expected, (size_t)n);
+		}
+	}
+}
+
 /* ---- reading ---- */
 
 static void
@@ -574,6 +626,9 @@ main(void)
 		cmocka_unit_test(any_bit_pattern_is_shortest_and_reads_back),
 		cmocka_unit_test(short_decimals_print_as_they_were_written),
 		cmocka_unit_test(integers_are_printed_in_decimal),
+		cmocka_unit_test(
+		    integers_of_every_length_are_printed_and_read_back),
+		cmocka_unit_test(each_digit_is_printed_at_each_place),
 		cmocka_unit_test(
 		    a_number_has_a_fraction_or_an_exponent_and_no_padding),
 		cmocka_unit_test(an_integer_is_what_fits_an_int64),

@@ -682,6 +682,29 @@ masking_may_start_at_any_phase_and_length(void **state)
 }
 
 static void
+unmasking_tells_whether_it_is_all_ascii(void **state)
+{
+	uint8_t *data;
+	size_t len, at, phase;
+
+	(void)state;
+	for (len = 1; len <= 80; len++) {
+		assert_non_null(data = malloc(len));
+		for (at = 0; at < len; at++) {
+			phase = (len + at) % 4;
+			memset(data, 0x7f, len);
+			ws_mask(data, len, test_mask, phase);
+			assert_true(ws_mask(data, len, test_mask, phase));
+			data[at] = 0x80;
+			ws_mask(data, len, test_mask, phase);
+			assert_false(ws_mask(data, len, test_mask, phase));
+		}
+		free(data);
+	}
+	assert_true(ws_mask(NULL, 0, test_mask, 0));
+}
+
+static void
 close_reasons_are_cut_at_a_character(void **state)
 {
 	uint8_t out[WS_CONTROL_MAX];
@@ -742,6 +765,7 @@ main(void)
 		cmocka_unit_test(binary_messages_and_pings_need_not_be_text),
 		cmocka_unit_test(headers_that_are_written_are_read_again),
 		cmocka_unit_test(masking_may_start_at_any_phase_and_length),
+		cmocka_unit_test(unmasking_tells_whether_it_is_all_ascii),
 		cmocka_unit_test(close_reasons_are_cut_at_a_character),
 	};
 

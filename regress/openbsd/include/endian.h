@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+uint64_t htole64(uint64_t);
 uint64_t le64toh(uint64_t);
 
 #endif /* OPENBSD_ENDIAN_H */
