@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "digest.h"
+#include "number.h"
+#include "word.h"
 
 #define LITERAL(s) s, sizeof(s) - 1
 
@@ -56,18 +58,6 @@ put(char *out, const char *p, size_t len)
 }
 
 static char *
-put_number(char *out, uint64_t n)
-{
-	char digits[20];
-	size_t i = sizeof(digits);
-
-	do {
-		digits[--i] = (char)('0' + n % 10);
-	} while ((n /= 10) != 0);
-	return put(out, digits + i, sizeof(digits) - i);
-}
-
-static char *
 put_hex(char *out, const uint8_t *p, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -114,9 +104,9 @@ put_head(char *out, const struct chain_line *l)
 	const char *direction = direction_text(l->direction);
 
 	out = put(out, LITERAL(HEAD_I));
-	out = put_number(out, l->i);
+	out = number_put_uint64(out, l->i);
 	out = put(out, LITERAL(HEAD_TIMESTAMP));
-	out = put_number(out, (uint64_t)l->timestamp_ms);
+	out = number_put_int64(out, l->timestamp_ms);
 	out = put(out, LITERAL(HEAD_DIRECTION));
 	out = put(out, direction, strlen(direction));
 	out = put(out, LITERAL(HEAD_SESSION));
@@ -159,9 +149,9 @@ chain_print_env(char out[CHAIN_ENV_MAX], const struct chain_line *l)
 	char *p;
 
 	p = put(out, LITERAL("\"env\":\""));
-	p = put_number(p, l->i);
+	p = number_put_uint64(p, l->i);
 	*p++ = '|';
-	p = put_number(p, (uint64_t)l->timestamp_ms);
+	p = number_put_int64(p, l->timestamp_ms);
 	*p++ = '|';
 	p = put(p, direction, strlen(direction));
 	*p++ = '|';
@@ -331,17 +321,15 @@ is_session_id(const char *p, size_t len)
 	return true;
 }
 
-#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
-
-/* Eight bytes at once: one below ' ' borrows, and had no high bit itself. */
+/* Of a word: one below ' ' borrows, and had no top bit itself. */
 static bool
 has_control(const char *p, size_t len)
 {
-	uint64_t word;
+	uint64_t w;
 
-	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		if (((word - EACH_BYTE(' ')) & ~word & EACH_BYTE(0x80)) != 0)
+	for (; len >= WORD; p += WORD, len -= WORD) {
+		w = word_read(p);
+		if (((w - WORD_OF(' ')) & ~w & WORD_TOP_BITS) != 0)
 			return true;
 	}
 	for (; len > 0; p++, len--) {
@@ -423,7 +411,7 @@ scan_literal(struct scan *s, const char *text, size_t len)
 	return true;
 }
 
-/* A number as put_number() prints it, below max. */
+/* A number as number_put_uint64() prints it, below max. */
 static bool
 scan_number(struct scan *s, uint64_t *out, uint64_t max)
 {

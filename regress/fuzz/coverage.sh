@@ -4,7 +4,7 @@
 # what fuzzing found in this build, reach.
 
 PARSERS="ltp-worker/upgrade.c ltp-worker/text.c ltp-worker/ws.c
-	ltp-worker/utf8.c ltp-worker/json.c ltp-worker/number.c
+	ltp-worker/utf8.c ltp-worker/json.c common/number.c
 	ltp-worker/frame.c ltp-worker/route.c ltp-worker/session.c
 	ltp-worker/trace.c ltp-worker/settings.c
 	common/addr.c common/chan.c common/msg.c common/wire.c

@@ -161,9 +161,6 @@ number_get_int64(const char *p, size_t len, int64_t *out)
 
 /* ---- writing ---- */
 
-/* Bytes for the digits of any uint64_t, in eights. */
-#define DIGITS_ROOM 24
-
 /* digits * 10^exponent; no trailing zeros once it is shortest. */
 struct decimal {
 	uint64_t digits;
@@ -329,8 +326,9 @@ eight_digits(uint64_t n)
 	return high | (w - 10 * high) << 8;
 }
 
-static char *
-put_digits(char out[DIGITS_ROOM], uint64_t value)
+/* By whole words, so up to 24 bytes of out are written to. */
+char *
+number_put_uint64(char out[NUMBER_TEXT_MAX], uint64_t value)
 {
 	const uint64_t parts[] = { value / 10000000000000000,
 		value / 100000000 % 100000000, value % 100000000 };
@@ -353,7 +351,7 @@ char *
 number_put_double(char out[NUMBER_TEXT_MAX], double value)
 {
 	struct decimal decimal;
-	char digits[DIGITS_ROOM];
+	char digits[NUMBER_TEXT_MAX];
 	int n, point;
 
 	if (signbit(value)) {
@@ -365,7 +363,7 @@ number_put_double(char out[NUMBER_TEXT_MAX], double value)
 	decimal_strip(&decimal);
 	if (decimal.digits == 0)
 		return put(out, "0.0", 3);
-	n = (int)(put_digits(digits, decimal.digits) - digits);
+	n = (int)(number_put_uint64(digits, decimal.digits) - digits);
 	point = n + decimal.exponent;
 	if (point > -5 && point <= 16)
 		return put_plain(out, digits, n, point);
@@ -381,5 +379,5 @@ number_put_int64(char out[NUMBER_TEXT_MAX], int64_t value)
 		*out++ = '-';
 		rest = -rest;
 	}
-	return put_digits(out, rest);
+	return number_put_uint64(out, rest);
 }

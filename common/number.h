@@ -31,5 +31,6 @@ char *number_put_double(char out[NUMBER_TEXT_MAX], double);
 
 /* An integer in decimal.  Returns the end, not NUL-terminated. */
 char *number_put_int64(char out[NUMBER_TEXT_MAX], int64_t);
+char *number_put_uint64(char out[NUMBER_TEXT_MAX], uint64_t);
 
 #endif /* NUMBER_H */
