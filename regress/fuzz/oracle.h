@@ -72,8 +72,8 @@ double oracle_real(const struct json_t *);
 /*
  * Every array and object in the value, as the text of an object that has its
  * scalars for members (those of an array are named by their index): so deep
- * values come to the top, where the scanner tells of them.  Once with UTF-8
- * and once with escapes.
+ * values come to the top, where the scanner tells of them.  So does a value
+ * that is a scalar itself.  Once with UTF-8 and once with escapes.
  */
 typedef void oracle_visit(const char *text, size_t len);
 void oracle_flatten(const struct json_t *, oracle_visit *);
