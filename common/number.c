@@ -133,11 +133,28 @@ number_get_double(const char *p, size_t len, double *out)
 	return true;
 }
 
+/*
+ * The value of a word of digits, the first one lowest; pairs are put together
+ * first, then those, and then those.  False when one of them is none.
+ */
+static bool
+eight_digits_value(uint64_t w, uint64_t *out)
+{
+	if ((w & WORD_OF(0xf0)) != WORD_OF('0') ||
+	    ((w + WORD_OF(6)) & WORD_OF(0xf0)) != WORD_OF('0'))
+		return false;
+	w -= WORD_OF('0');
+	w = (w * 10 + (w >> 8)) & 0x00ff00ff00ff00ffULL;
+	w = (w * 100 + (w >> 16)) & 0x0000ffff0000ffffULL;
+	*out = (w * 10000 + (w >> 32)) & 0xffffffffULL;
+	return true;
+}
+
 bool
 number_get_int64(const char *p, size_t len, int64_t *out)
 {
 	const char *end = p + len;
-	uint64_t value = 0;
+	uint64_t value = 0, eight;
 	unsigned digit;
 	bool negative;
 
@@ -147,6 +164,11 @@ number_get_int64(const char *p, size_t len, int64_t *out)
 	if (p == end || end - p > 19 ||
 	    (*p == '0' && (negative || end - p > 1)))
 		return false;
+	for (; end - p >= (ptrdiff_t)WORD; p += WORD) {
+		if (!eight_digits_value(word_read(p), &eight))
+			return false;
+		value = value * 100000000 + eight;
+	}
 	for (; p < end; p++) {
 		digit = (unsigned)*p - '0';
 		if (digit > 9)

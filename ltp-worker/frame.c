@@ -13,7 +13,7 @@
 enum kind {
 	KIND_TYPE, /* enum frame_type */
 	KIND_TEXT, /* struct str */
-	KIND_INTEGER, /* int64_t */
+	KIND_INTEGER, /* struct str: it is sent back as it came */
 	KIND_DOUBLE, /* double */
 	KIND_DIRECTION, /* enum direction */
 	KIND_OBJECT, /* not stored, its members are */
@@ -56,7 +56,7 @@ static const struct member members[] = {
 	{ NAME("session_id"), HOLDER_MESSAGE, FIELD_SESSION_ID,
 	    TEXT(session_id, 1, LTP_ID_MAX) },
 	{ NAME("timestamp_ms"), HOLDER_MESSAGE, FIELD_TIMESTAMP,
-	    INTO(KIND_INTEGER, timestamp_ms) },
+	    INTO(KIND_INTEGER, timestamp) },
 	{ NAME("session_tag"), HOLDER_MESSAGE, FIELD_SESSION_TAG,
 	    TEXT(session_tag, 1, LTP_ID_MAX) },
 	{ NAME("client_label"), HOLDER_MESSAGE, FIELD_CLIENT_LABEL,
@@ -152,6 +152,7 @@ member_take(const struct member *m, struct frame *frame, enum json_type type,
     const struct str *value)
 {
 	void *field = (char *)frame + m->offset;
+	int64_t integer;
 
 	switch (m->kind) {
 	case KIND_TYPE:
@@ -165,8 +166,11 @@ member_take(const struct member *m, struct frame *frame, enum json_type type,
 		*(struct str *)field = *value;
 		return true;
 	case KIND_INTEGER:
-		return type == JSON_NUMBER &&
-		       number_get_int64(value->p, value->len, field);
+		if (type != JSON_NUMBER ||
+		    !number_get_int64(value->p, value->len, &integer))
+			return false;
+		*(struct str *)field = *value;
+		return true;
 	case KIND_DOUBLE:
 		return type == JSON_NUMBER &&
 		       number_get_double(value->p, value->len, field);
@@ -219,7 +223,7 @@ frame_clear(struct frame *f)
 	f->api_key = absent;
 	f->hint_sector = absent;
 	f->hint_custom = false;
-	f->timestamp_ms = 0;
+	f->timestamp = absent;
 	f->focus_momentum = 0;
 	f->direction = DIRECTION_NONE;
 	f->strength = 0;
@@ -318,6 +322,16 @@ put_text(char *out, const char *text)
 	return put_string(out, text, strlen(text));
 }
 
+/* One that was read, so it is no longer than any. */
+static char *
+put_number(char *out, const struct str *s)
+{
+	size_t len = s->len < NUMBER_TEXT_MAX ? s->len : NUMBER_TEXT_MAX;
+
+	memcpy(out, s->p, len);
+	return out + len;
+}
+
 size_t
 frame_print_hello_ack(char out[FRAME_REPLY_MAX], const struct str *node_id,
     const struct str *session_id)
@@ -348,14 +362,14 @@ put_id(char *p, enum conf_dialect dialect, const struct str *id)
 
 size_t
 frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
-    const struct str *id, int64_t timestamp_ms)
+    const struct str *id, const struct str *timestamp)
 {
 	char *p;
 
 	p = put(out, "{\"type\":\"heartbeat_ack\"");
 	p = put_id(p, dialect, id);
 	p = put(p, ",\"timestamp_ms\":");
-	p = number_put_int64(p, timestamp_ms);
+	p = put_number(p, timestamp);
 	p = put(p, "}");
 	return (size_t)(p - out);
 }

@@ -48,7 +48,7 @@ struct frame {
 	struct str api_key;
 	struct str hint_sector;
 	bool hint_custom; /* it was {"Custom":".."} */
-	int64_t timestamp_ms;
+	struct str timestamp; /* as it came: an int64_t in decimal */
 	double focus_momentum;
 	enum direction direction;
 	double strength;
@@ -83,7 +83,7 @@ enum conf_dialect frame_dialect(const struct frame *);
 size_t frame_print_hello_ack(char out[FRAME_REPLY_MAX],
     const struct str *node_id, const struct str *session_id);
 size_t frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect,
-    const struct str *id, int64_t timestamp_ms);
+    const struct str *id, const struct str *timestamp);
 size_t frame_print_suggestion(char out[FRAME_REPLY_MAX], enum conf_dialect,
     const struct str *id, const struct orientation *);
 /* code is NULL in the client dialect. */

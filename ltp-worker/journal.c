@@ -394,14 +394,14 @@ journal_hello_ack(struct client *c)
 
 void
 journal_heartbeat_ack(
-    struct client *c, const struct str *id, int64_t timestamp_ms)
+    struct client *c, const struct str *id, const struct str *timestamp)
 {
 	struct trace t;
 
 	if (!journal_wants(c))
 		return;
 	journal_trace(c, &t);
-	trace_of_heartbeat_ack(&t, c->dialect, id, timestamp_ms);
+	trace_of_heartbeat_ack(&t, c->dialect, id, timestamp);
 	journal_add(c, AUDIT_OUT, &t);
 }
 

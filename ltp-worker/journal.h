@@ -70,7 +70,7 @@ void journal_message(struct client *, const struct frame *);
 /* Replies, refusals among them. */
 void journal_hello_ack(struct client *);
 void journal_heartbeat_ack(
-    struct client *, const struct str *id, int64_t timestamp_ms);
+    struct client *, const struct str *id, const struct str *timestamp);
 void journal_suggestion(
     struct client *, const struct str *id, const struct orientation *);
 /* code is NULL in the client dialect. */

@@ -374,9 +374,9 @@ scan_utf8(uint8_t *p, const uint8_t *end, uint8_t **w)
 /*
  * The rest of a string, from the first byte at p that does not stand for
  * itself.  It is decoded where it lies: what is written to w never overtakes
- * what is read from p.
+ * what is read from p.  Apart, so that plain strings need no stack.
  */
-static uint8_t *
+static uint8_t *__attribute__((__noinline__))
 scan_rest(uint8_t *start, uint8_t *p, const uint8_t *end, struct str *out)
 {
 	uint8_t *w = p, *from;

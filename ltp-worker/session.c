@@ -274,8 +274,8 @@ session_heartbeat(struct client *c, const struct frame *f)
 	char buf[FRAME_REPLY_MAX];
 
 	client_reply(c, buf,
-	    frame_print_heartbeat_ack(buf, c->dialect, &id, f->timestamp_ms));
-	journal_heartbeat_ack(c, &id, f->timestamp_ms);
+	    frame_print_heartbeat_ack(buf, c->dialect, &id, &f->timestamp));
+	journal_heartbeat_ack(c, &id, &f->timestamp);
 }
 
 /* Absent members keep the stored value. */

@@ -14,7 +14,8 @@
 #include "number.h"
 
 /* Integers beyond it are not the same in every reader. */
-#define EXACT_MAX (INT64_C(1) << 53)
+#define EXACT_MAX    (INT64_C(1) << 53)
+#define EXACT_DIGITS 16 /* no number of fewer is beyond it */
 /* The least and the first too great double that is printed as a number. */
 #define DOUBLE_LEAST 1e-5
 #define DOUBLE_GREAT 1e16
@@ -102,6 +103,19 @@ put_integer(char *out, int64_t value)
 	out = number_put_int64(out, value);
 	*out++ = '"';
 	return out;
+}
+
+/* The same of a text that is an integer. */
+static char *
+put_timestamp(char *out, const struct trace *t)
+{
+	int64_t value = 0;
+
+	/* So few digits are always exact. */
+	if (t->timestamp.len < EXACT_DIGITS)
+		return put(out, t->timestamp.p, t->timestamp.len);
+	(void)number_get_int64(t->timestamp.p, t->timestamp.len, &value);
+	return put_integer(out, value);
 }
 
 /* How many digits carry meaning. */
@@ -224,8 +238,7 @@ put_value(char *out, const struct trace *t, const struct member *m)
 	case KIND_HINT:
 		return put_hint(out, t);
 	case KIND_INTEGER:
-		return put_hidden(
-		    t, m->bit, out, put_integer(out, t->timestamp_ms));
+		return put_hidden(t, m->bit, out, put_timestamp(out, t));
 	case KIND_MOMENTUM:
 		return put_momentum(out, t, m->bit);
 	case KIND_TIME:
@@ -323,7 +336,7 @@ trace_of_message(struct trace *t, enum conf_dialect dialect,
 	t->session_tag = f->session_tag;
 	t->hint_sector = f->hint_sector;
 	t->hint_custom = f->hint_custom;
-	t->timestamp_ms = f->timestamp_ms;
+	t->timestamp = f->timestamp;
 	t->orientation.has_momentum = (f->present & FIELD_MOMENTUM) != 0;
 	t->orientation.momentum = f->focus_momentum;
 	t->orientation.direction = f->direction;
@@ -367,11 +380,11 @@ trace_addressee(
 
 void
 trace_of_heartbeat_ack(struct trace *t, enum conf_dialect dialect,
-    const struct str *id, int64_t timestamp_ms)
+    const struct str *id, const struct str *timestamp)
 {
 	t->type = text("heartbeat_ack");
 	trace_addressee(t, dialect, id);
-	t->timestamp_ms = timestamp_ms;
+	t->timestamp = *timestamp;
 	t->members |= TRACE_TIMESTAMP;
 	t->given |= TRACE_TIMESTAMP;
 	t->chosen |= TRACE_TIMESTAMP;

@@ -35,7 +35,7 @@ struct trace {
 	struct str suggested_sector;
 	struct str type;
 	bool hint_custom; /* it was {"Custom":".."} */
-	int64_t timestamp_ms;
+	struct str timestamp; /* decimal */
 	struct orientation orientation;
 };
 
@@ -76,7 +76,7 @@ void trace_of_message(struct trace *, enum conf_dialect, const struct frame *,
 void trace_of_hello_ack(
     struct trace *, const struct str *node_id, const char *own_id);
 void trace_of_heartbeat_ack(struct trace *, enum conf_dialect,
-    const struct str *id, int64_t timestamp_ms);
+    const struct str *id, const struct str *timestamp);
 /* sector must outlive the trace, too. */
 void
 trace_of_suggestion(struct trace *, enum conf_dialect, const struct str *id,

@@ -180,10 +180,11 @@ journal_hello_ack(struct client *c)
 }
 
 void
-journal_heartbeat_ack(struct client *c, const struct str *id, int64_t ms)
+journal_heartbeat_ack(
+    struct client *c, const struct str *id, const struct str *timestamp)
 {
 	(void)c;
-	(void)ms;
+	FUZZ_ASSERT(timestamp->len > 0);
 	FUZZ_ASSERT(id->len > 0 && id->len <= LTP_ID_MAX);
 }
 
