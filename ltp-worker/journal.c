@@ -19,8 +19,8 @@
 #include "worker.h"
 
 /* Above this, clients are not read from; below the other, they are again. */
-#define JOURNAL_HIGH_WATER (512 * 1024)
-#define JOURNAL_LOW_WATER  (64 * 1024)
+#define JOURNAL_HIGH_WATER (128 * 1024)
+#define JOURNAL_LOW_WATER  (32 * 1024)
 /* So long ltp-audit may be away before messages are refused. */
 #define JOURNAL_AWAY_MS  1000
 #define JOURNAL_KEEP     (64 * 1024) /* bytes of an empty buffer */

@@ -31,7 +31,7 @@ SPARE_FILES = 300       # descriptors of a process besides its connections
 
 # How long, and how often.  Seconds, but for rounds and connections.
 FULL = dict(rounds=5, seconds=1.0, warm_up=0.25, connections=10000,
-            open_rounds=9, open_seconds=1.5, idle=12, growth_rounds=5,
+            open_rounds=9, open_seconds=3.0, idle=12, growth_rounds=5,
             growth=GROWTH_CLAIM, phases=PHASES[:5])
 QUICK = dict(rounds=3, seconds=0.2, warm_up=0.1, connections=1500,
              open_rounds=2, open_seconds=0.5, idle=3, growth_rounds=0,
