@@ -777,6 +777,7 @@ client_park(struct client *c)
 		return false;
 	event_del(&c->readable);
 	c->parked = true;
+	c->worker->journal.parked = true;
 	return true;
 }
 

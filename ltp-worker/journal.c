@@ -25,6 +25,7 @@
 #define JOURNAL_AWAY_MS  1000
 #define JOURNAL_KEEP     (64 * 1024) /* bytes of an empty buffer */
 #define JOURNAL_LEAVE_MS 1000
+#define JOURNAL_RETRY_MS 100
 
 /* Records of a message and of what it is answered with. */
 #define JOURNAL_EXCHANGE 2
@@ -88,23 +89,15 @@ journal_send(struct journal *j)
 	}
 }
 
-/* The end of a turn of the loop that made records. */
-static void
-journal_flush(int fd, short what, void *arg)
-{
-	struct worker *w = arg;
-
-	(void)fd;
-	(void)what;
-	journal_send(&w->journal);
-}
-
 /* Clients that had to wait may be read from, or be refused. */
 static void
 journal_wake_clients(struct worker *w)
 {
 	struct client *c;
 
+	if (!w->journal.parked)
+		return;
+	w->journal.parked = false;
 	TAILQ_FOREACH(c, &w->clients, all)
 		client_unpark(c);
 }
@@ -115,6 +108,34 @@ journal_waiting(const struct journal *j)
 	return j->len + (j->audit == NULL ? 0 : chan_queued(j->audit));
 }
 
+/* Who was parked goes on, whether the socket took it all or had to wait. */
+static void
+journal_push(struct worker *w)
+{
+	struct timeval tv = { .tv_usec = JOURNAL_RETRY_MS * 1000 };
+	struct journal *j = &w->journal;
+
+	journal_send(j);
+	if (j->audit == NULL)
+		return;
+	if (journal_waiting(j) <= JOURNAL_LOW_WATER)
+		journal_wake_clients(w);
+	/* No memory: nobody will say when there is. */
+	if (j->len > 0 && chan_queued(j->audit) == 0)
+		event_add(j->flush, &tv);
+}
+
+/* The end of a turn of the loop that made records. */
+static void
+journal_flush(int fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	journal_push(w);
+}
+
 static void
 journal_writable(struct chan *ch, void *arg)
 {
@@ -122,9 +143,7 @@ journal_writable(struct chan *ch, void *arg)
 
 	(void)ch;
 	worker_wake(w);
-	journal_send(&w->journal);
-	if (journal_waiting(&w->journal) <= JOURNAL_LOW_WATER)
-		journal_wake_clients(w);
+	journal_push(w);
 }
 
 /* ---- the channel ---- */

@@ -33,6 +33,7 @@ struct journal {
 	struct chan *audit; /* NULL: not introduced, or it died */
 	struct msg_peer audit_is; /* who that channel leads to */
 	bool allowed; /* the log can be written */
+	bool parked; /* some client is not read from */
 	struct monotime away_until; /* without audit: refuse from then on */
 	struct event *flush;
 	struct event *away;

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from node import BINARY, TIMEOUT, frame, wait_for
+from node import BINARY, TIMEOUT, frame, text, wait_for
 from ops import Tmpfs, scratch
 
 SEED = hashlib.sha256(b"a signing key of the tests").hexdigest()
@@ -705,6 +705,26 @@ def test_a_slow_log_slows_clients_down_and_loses_nothing(lab):
         lines = settled(node)
         assert len(lines) == 2 + 2 * sent
         verify(lines)
+
+
+def test_who_waited_goes_on_when_the_log_took_all_at_once(lab):
+    """Nothing was left to be written later, so nobody was told."""
+    with audited(lab, workers=1) as node:
+        beat = text(json.dumps({**BEAT, "client_id": "c" * 250}))
+        clients = [node.connect() for _ in range(3)]
+        for w in clients:
+            w.ask({**HELLO, "client_id": "c" * 250})
+        # One read of the worker, and together more than may wait.
+        many = 32000 // len(beat)
+        worker = pid_of(node, "worker")
+        os.kill(worker, signal.SIGSTOP)
+        for w, n in zip(clients, (many, many, 1)):
+            w.send(n * beat)
+        os.kill(worker, signal.SIGCONT)
+        for w, n in zip(clients, (many, many, 1)):
+            for _ in range(n):
+                assert "heartbeat_ack" in w.recv_text().decode()
+        verify(settled(node))
 
 
 # ---- rotation ----
