@@ -18,6 +18,9 @@
 #define BYTES(direction)                           \
 	"ltp_bytes_total", "direction", direction, \
 	    "Bytes read from and written to clients."
+#define DIST(code)                             \
+	"ltp_dist_errors_total", "code", code, \
+	    "Errors of the remote listener."
 #define RESTARTS(process)                         \
 	"ltp_restarts_total", "process", process, \
 	    "Processes of the node that were started anew."
@@ -87,6 +90,7 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	[COUNT_RESTARTS_AUTH] = { RESTARTS("auth") },
 	[COUNT_RESTARTS_METRICS] = { RESTARTS("metrics") },
 	[COUNT_RESTARTS_AUDIT] = { RESTARTS("audit") },
+	[COUNT_RESTARTS_SIGN] = { RESTARTS("sign") },
 	[COUNT_CHANNEL_VIOLATIONS] = { "ltp_channel_violations_total", NULL,
 	    NULL,
 	    "Processes killed because they broke a rule of their channel." },
@@ -102,6 +106,22 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	    "Failures to write the audit log." },
 	[COUNT_AUDIT_LOST] = { "ltp_audit_lost_total", NULL, NULL,
 	    "Messages, in and out, that are not in the audit log." },
+	[COUNT_DIST_AUTH_FAILED] = { DIST("dist.auth_failed") },
+	[COUNT_DIST_REPLAY_DETECTED] = { DIST("dist.replay_detected") },
+	[COUNT_DIST_SESSION_LIMIT] = { DIST("dist.session_limit") },
+	[COUNT_DIST_CONNECTION_LIMIT] = { DIST("dist.connection_limit") },
+	[COUNT_DIST_MESSAGE_TOO_LARGE] = { DIST("dist.message_too_large") },
+	[COUNT_DIST_RATE_LIMITED] = { DIST("dist.rate_limited") },
+	[COUNT_DIST_HANDSHAKE_TIMEOUT] = { DIST("dist.handshake_timeout") },
+	[COUNT_DIST_MESSAGE_TIMEOUT] = { DIST("dist.message_timeout") },
+	[COUNT_TLS_HANDSHAKES] = { "ltp_tls_handshakes_total", NULL, NULL,
+	    "TLS handshakes completed." },
+	[COUNT_TLS_HANDSHAKE_FAILURES] = { "ltp_tls_handshake_failures_total",
+	    NULL, NULL, "TLS handshakes that failed." },
+	[COUNT_TLS_SIGN_REFUSED] = { "ltp_tls_sign_refused_total", NULL, NULL,
+	    "Questions to the private key that were no TLS signatures." },
+	[COUNT_TLS_RELOAD_FAILURE] = { "tls_reload_failure_total", NULL, NULL,
+	    "Certificates and keys that were refused; the old ones stay." },
 };
 
 const struct metric_desc gauge_desc[GAUGE__MAX] = {

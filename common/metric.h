@@ -60,6 +60,7 @@ enum counter {
 	COUNT_RESTARTS_AUTH,
 	COUNT_RESTARTS_METRICS,
 	COUNT_RESTARTS_AUDIT,
+	COUNT_RESTARTS_SIGN,
 	COUNT_CHANNEL_VIOLATIONS, /* a child broke a rule and was killed */
 	COUNT_LOG_DROPPED, /* lines not handed over or not written */
 	COUNT_RELOADS,
@@ -67,6 +68,19 @@ enum counter {
 	COUNT_AUDIT_LINES,
 	COUNT_AUDIT_ERRORS, /* failures to write the audit log */
 	COUNT_AUDIT_LOST, /* messages that are not in it */
+	/* The remote listener, in the order of enum dist_code. */
+	COUNT_DIST_AUTH_FAILED,
+	COUNT_DIST_REPLAY_DETECTED,
+	COUNT_DIST_SESSION_LIMIT,
+	COUNT_DIST_CONNECTION_LIMIT,
+	COUNT_DIST_MESSAGE_TOO_LARGE,
+	COUNT_DIST_RATE_LIMITED,
+	COUNT_DIST_HANDSHAKE_TIMEOUT,
+	COUNT_DIST_MESSAGE_TIMEOUT,
+	COUNT_TLS_HANDSHAKES,
+	COUNT_TLS_HANDSHAKE_FAILURES,
+	COUNT_TLS_SIGN_REFUSED, /* questions that were no TLS signatures */
+	COUNT_TLS_RELOAD_FAILURE, /* a bad pair; the old one is kept */
 	COUNT__MAX
 };
 

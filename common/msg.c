@@ -19,8 +19,18 @@ static const struct msg_rule rules[MSG__MAX] = {
 	    TEXT(1024), 0, 0 },
 	[MSG_CONF_PROXY] = { "conf_proxy", ROLE_PARENT, ROLE_WORKER,
 	    EXACT(msg_conf_proxy), 0, 0 },
+	[MSG_CONF_REMOTE] = { "conf_remote", ROLE_PARENT, ROLE_WORKER,
+	    EXACT(msg_conf_remote), 0, 0 },
+	[MSG_CONF_AGENT] = { "conf_agent", ROLE_PARENT, ROLE_WORKER,
+	    TEXT(LTP_ID_MAX), 0, 0 },
+	[MSG_CONF_TLS] = { "conf_tls", ROLE_PARENT, ROLE_WORKER,
+	    EXACT(msg_conf_tls), 1, 1 },
 	[MSG_CONF_KEY] = { "conf_key", ROLE_PARENT, ROLE_AUTH,
 	    ATLEAST(msg_conf_key, LTP_ID_MAX), 0, 0 },
+	[MSG_CONF_TOKEN] = { "conf_token", ROLE_PARENT, ROLE_AUTH,
+	    ATLEAST(msg_conf_key, LTP_ID_MAX), 0, 0 },
+	[MSG_CONF_AGENTS] = { "conf_agents", ROLE_PARENT, ROLE_AUTH,
+	    EXACT(msg_conf_agents), 0, 0 },
 	[MSG_CONF_AUDIT] = { "conf_audit", ROLE_PARENT, ROLE_AUDIT,
 	    EXACT(msg_conf_audit), 0, 0 },
 	[MSG_CONF_AUDIT_KEY] = { "conf_audit_key", ROLE_PARENT, ROLE_AUDIT,
@@ -38,9 +48,10 @@ static const struct msg_rule rules[MSG__MAX] = {
 	[MSG_READY] = { "ready", ROLE_CHILD, ROLE_PARENT, EXACT(msg_ready), 0,
 	    4 },
 	[MSG_PEER] = { "peer", ROLE_PARENT,
-	    ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT, EXACT(msg_peer), 1, 1 },
-	[MSG_PEER_LIED] = { "peer_lied", ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT,
-	    ROLE_PARENT, EXACT(msg_peer), 0, 0 },
+	    ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT | ROLE_SIGN, EXACT(msg_peer),
+	    1, 1 },
+	[MSG_PEER_LIED] = { "peer_lied",
+	    ROLE_WORKER | ROLE_AUTH | ROLE_AUDIT | ROLE_SIGN, ROLE_PARENT, EXACT(msg_peer), 0, 0 },
 	[MSG_LOG] = { "log", ROLE_CHILD, ROLE_PARENT, ATLEAST(msg_log, 1024), 0,
 	    0 },
 	[MSG_LOG_LEVEL] = { "log_level", ROLE_PARENT, ROLE_CHILD,
@@ -83,6 +94,24 @@ static const struct msg_rule rules[MSG__MAX] = {
 	[MSG_KEYS_PAGE] = { "keys_page", ROLE_AUTH, ROLE_PARENT,
 	    ATLEAST(msg_keys_page, KEYS_PAGE_MAX * sizeof(struct msg_key_use)),
 	    0, 0 },
+
+	[MSG_AGENT_ENTER] = { "agent_enter", ROLE_WORKER, ROLE_AUTH,
+	    ATLEAST(msg_agent_enter, LTP_ID_MAX), 0, 0 },
+	[MSG_AGENT_REPLY] = { "agent_reply", ROLE_AUTH, ROLE_WORKER,
+	    EXACT(msg_agent_reply), 0, 0 },
+	[MSG_AGENT_LEFT] = { "agent_left", ROLE_WORKER, ROLE_AUTH,
+	    EXACT(msg_agent), 0, 0 },
+	[MSG_AGENT_REPLACED] = { "agent_replaced", ROLE_AUTH, ROLE_WORKER,
+	    EXACT(msg_agent), 0, 0 },
+
+	[MSG_SIGN_PAIR] = { "sign_pair", ROLE_PARENT, ROLE_SIGN,
+	    EXACT(msg_conf_tls), 2, 2 },
+	[MSG_SIGN_LOADED] = { "sign_loaded", ROLE_SIGN, ROLE_PARENT,
+	    ATLEAST(msg_sign_loaded, SIGN_WHY_MAX), 0, 0 },
+	[MSG_SIGN_ASK] = { "sign_ask", ROLE_WORKER, ROLE_SIGN,
+	    ATLEAST(msg_sign_ask, SIGN_INPUT_MAX), 0, 0 },
+	[MSG_SIGN_REPLY] = { "sign_reply", ROLE_SIGN, ROLE_WORKER,
+	    ATLEAST(msg_sign_reply, SIGN_OUTPUT_MAX), 0, 0 },
 
 	[MSG_AUDIT_FILE] = { "audit_file", ROLE_PARENT, ROLE_AUDIT, NOTHING, 1,
 	    1 },
@@ -150,7 +179,16 @@ _Static_assert(sizeof(struct msg_sessions_page) == 8, "msg_sessions_page");
 _Static_assert(sizeof(struct msg_session) == 72, "msg_session");
 _Static_assert(sizeof(struct msg_session_kill) == 4, "msg_session_kill");
 _Static_assert(sizeof(struct msg_session_killed) == 8, "msg_session_killed");
-_Static_assert(sizeof(struct msg_auth_ask) == 16, "msg_auth_ask");
+_Static_assert(sizeof(struct msg_auth_ask) == 24, "msg_auth_ask");
+_Static_assert(sizeof(struct msg_conf_remote) == 28, "msg_conf_remote");
+_Static_assert(sizeof(struct msg_conf_tls) == 20, "msg_conf_tls");
+_Static_assert(sizeof(struct msg_conf_agents) == 4, "msg_conf_agents");
+_Static_assert(sizeof(struct msg_agent_enter) == 16, "msg_agent_enter");
+_Static_assert(sizeof(struct msg_agent_reply) == 16, "msg_agent_reply");
+_Static_assert(sizeof(struct msg_agent) == 8, "msg_agent");
+_Static_assert(sizeof(struct msg_sign_loaded) == 8, "msg_sign_loaded");
+_Static_assert(sizeof(struct msg_sign_ask) == 12, "msg_sign_ask");
+_Static_assert(sizeof(struct msg_sign_reply) == 4, "msg_sign_reply");
 _Static_assert(sizeof(struct msg_auth_reply) == 16, "msg_auth_reply");
 _Static_assert(sizeof(struct msg_stat) == 8 * (COUNTERS_WORDS + GAUGE__MAX + 3),
     "msg_stat");
@@ -225,6 +263,8 @@ role_name(enum role role)
 		return "ltpctl";
 	case ROLE_AUDIT:
 		return "audit";
+	case ROLE_SIGN:
+		return "sign";
 	case ROLE_NONE:
 		break;
 	}

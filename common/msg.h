@@ -24,11 +24,13 @@ enum role {
 	ROLE_METRICS = 1 << 3,
 	ROLE_CTL = 1 << 4, /* ltpctl */
 	ROLE_AUDIT = 1 << 5,
+	ROLE_SIGN = 1 << 6,
 };
 
-#define ROLE_CHILD (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT)
+#define ROLE_CHILD \
+	(ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT | ROLE_SIGN)
 
-/* "ltpd", "worker", "auth", "metrics", "ltpctl", "audit". */
+/* "ltpd", "worker", "auth", "metrics", "ltpctl", "audit", "sign". */
 const char *role_name(enum role);
 
 enum msg_type {
@@ -39,7 +41,12 @@ enum msg_type {
 	MSG_CONF_WORKER,
 	MSG_CONF_ORIGIN,
 	MSG_CONF_PROXY,
+	MSG_CONF_REMOTE,
+	MSG_CONF_AGENT,
+	MSG_CONF_TLS,
 	MSG_CONF_KEY,
+	MSG_CONF_TOKEN,
+	MSG_CONF_AGENTS,
 	MSG_CONF_AUDIT,
 	MSG_CONF_AUDIT_KEY,
 	MSG_CONF_END,
@@ -74,6 +81,16 @@ enum msg_type {
 	MSG_AUTH_WHO,
 	MSG_KEYS_GET,
 	MSG_KEYS_PAGE,
+	MSG_AGENT_ENTER,
+	MSG_AGENT_REPLY,
+	MSG_AGENT_LEFT,
+	MSG_AGENT_REPLACED,
+
+	/* The private key: supervisor, workers and ltp-sign. */
+	MSG_SIGN_PAIR,
+	MSG_SIGN_LOADED,
+	MSG_SIGN_ASK,
+	MSG_SIGN_REPLY,
 
 	/* The audit log. */
 	MSG_AUDIT_FILE,
@@ -188,10 +205,50 @@ struct msg_conf_proxy {
 	uint32_t bits;
 };
 
+/*
+ * MSG_CONF_REMOTE: the rules of the remote listener, if there is one.
+ * MSG_CONF_AGENT: one allowed id in lower case, the whole payload is it.
+ */
+struct msg_conf_remote {
+	uint32_t max_message_bytes;
+	uint32_t rate_limit; /* messages a second */
+	uint32_t handshake_timeout_ms; /* TLS included */
+	uint32_t message_timeout_ms; /* a message that has begun */
+	uint32_t idle_timeout_ms;
+	uint32_t session_ttl_secs;
+	uint8_t token; /* 1: one must be shown */
+	uint8_t mtls; /* 1: a certificate must be */
+	uint8_t tls;
+	uint8_t pad;
+};
+
+/*
+ * MSG_CONF_TLS, after MSG_CONF_REMOTE when that says TLS: a descriptor of
+ * memory that holds the texts, one behind the other, in PEM, that ltp-sign
+ * has found good.
+ */
+struct msg_conf_tls {
+	uint32_t pair; /* which key signs */
+	uint32_t min_version; /* enum conf_tls_version */
+	uint32_t chain_len; /* of the certificate chain */
+	uint32_t ca_len; /* of the clients' CAs, 0: none */
+	uint32_t crl_len; /* 0: none */
+};
+
 /* MSG_CONF_KEY: one API key.  Then id_len bytes. */
 struct msg_conf_key {
 	uint8_t digest[32]; /* SHA-256 of the key */
 	uint32_t id_len;
+};
+
+/*
+ * MSG_CONF_TOKEN: one token of the remote listener, as struct msg_conf_key;
+ * without an id it proves membership only.
+ */
+
+/* MSG_CONF_AGENTS: of the remote listener, to auth. */
+struct msg_conf_agents {
+	uint32_t max_sessions;
 };
 
 /* MSG_CONF_AUDIT */
@@ -286,7 +343,7 @@ struct msg_conn {
 	int64_t accepted_us; /* monotonic */
 	struct addr peer;
 	uint8_t refuse; /* 1: over the cap, answer 503 */
-	uint8_t pad;
+	uint8_t remote; /* 1: by the remote listener */
 	uint32_t listener;
 };
 
@@ -349,6 +406,13 @@ struct msg_auth_ask {
 	uint32_t serial; /* comes back; a stale answer is recognised by it */
 	uint16_t id_len;
 	uint16_t key_len;
+	uint8_t realm; /* enum auth_realm */
+	uint8_t pad[7];
+};
+
+enum auth_realm {
+	REALM_KEYS = 0, /* API keys */
+	REALM_TOKENS, /* of the remote listener */
 };
 
 enum auth_verdict {
@@ -358,7 +422,10 @@ enum auth_verdict {
 	AUTH_UNAVAILABLE, /* no usable key */
 };
 
-/* MSG_AUTH_REPLY.  Then id_len bytes, the key's id, when granted. */
+/*
+ * MSG_AUTH_REPLY.  Then id_len bytes, the key's id, when granted; none when
+ * a token has no id.
+ */
 struct msg_auth_reply {
 	uint64_t conn;
 	uint32_t serial;
@@ -394,6 +461,70 @@ struct msg_keys_page {
 struct msg_key_use {
 	int64_t last_used; /* seconds since the epoch, 0: never */
 	int64_t sessions; /* connections that it signed in */
+};
+
+/*
+ * Agents of the remote listener.  MSG_AGENT_ENTER: a connection is to be the
+ * session of this id, which its worker has checked.  Then id_len bytes.  It
+ * replaces the one that had the id before, of which its worker is told by
+ * MSG_AGENT_REPLACED.  MSG_AGENT_LEFT: it has ended.  A worker enters its
+ * sessions again when auth is another process, with serial 0, and is not
+ * answered.
+ */
+struct msg_agent_enter {
+	uint64_t conn;
+	uint32_t serial; /* comes back */
+	uint16_t id_len;
+	uint8_t pad[2];
+};
+
+/* MSG_AGENT_REPLY: AUTH_GRANTED, or AUTH_REFUSED when there are too many. */
+struct msg_agent_reply {
+	uint64_t conn;
+	uint32_t serial;
+	uint8_t verdict;
+	uint8_t pad[3];
+};
+
+/* MSG_AGENT_LEFT, MSG_AGENT_REPLACED. */
+struct msg_agent {
+	uint64_t conn;
+};
+
+/* ---- the private key ---- */
+
+/*
+ * MSG_SIGN_PAIR: a struct msg_conf_tls with its descriptor, and one of the
+ * file of the private key.
+ */
+
+#define SIGN_WHY_MAX 256
+
+/* MSG_SIGN_LOADED.  Then a text, what is wrong with the pair if it is bad. */
+struct msg_sign_loaded {
+	uint32_t pair;
+	uint32_t good; /* it can be used */
+};
+
+enum sign_scheme {
+	SIGN_NONE = 0,
+	SIGN_ECDSA, /* a digest; the signature is DER */
+	SIGN_RSA, /* a padded block, as long as the modulus */
+};
+
+#define SIGN_INPUT_MAX  1024 /* bytes of an RSA modulus of 8192 bits */
+#define SIGN_OUTPUT_MAX 1024
+
+/* MSG_SIGN_ASK.  Then what is to be signed. */
+struct msg_sign_ask {
+	uint32_t serial; /* comes back */
+	uint32_t pair;
+	uint32_t scheme; /* enum sign_scheme */
+};
+
+/* MSG_SIGN_REPLY.  Then the signature; none when it was refused. */
+struct msg_sign_reply {
+	uint32_t serial;
 };
 
 /* ---- the audit log ---- */

@@ -68,6 +68,7 @@ struct conf_distributed {
 	char *token; /* secret */
 	char *token_env;
 	char *token_path;
+	char *token_prev_path; /* the old one, during a rollover */
 	struct conf_list allow_agent_ids;
 	int64_t max_connections;
 	int64_t max_sessions;

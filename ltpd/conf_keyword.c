@@ -219,6 +219,7 @@ const struct keyword keywords[] = {
 	{ ROW(distributed.token, KIND_STRING), .flags = KEYWORD_SECRET },
 	{ ROW(distributed.token_env, KIND_STRING), .check = check_variable },
 	{ ROW(distributed.token_path, KIND_STRING), .check = check_path },
+	{ ROW(distributed.token_prev_path, KIND_STRING), .check = check_path },
 	{ ROW(distributed.allow_agent_ids, KIND_LIST), .max = ITEMS_MAX,
 	    .check = check_id },
 	{ ROW(distributed.max_connections, KIND_INTEGER), .initial = "256",
