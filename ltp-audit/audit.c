@@ -26,6 +26,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "msg.h"
+#include "priority.h"
 #include "wire.h"
 
 /* Between two looks at what is to be synced, retried or reported. */
@@ -429,6 +430,7 @@ main(int argc, char *argv[])
 	struct audit a = { .base = NULL };
 
 	child_start(ROLE_AUDIT, argc, argv);
+	priority_batch();
 	/* A limit on the size of files is a full disk, no reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
 	TAILQ_INIT(&a.workers);

@@ -45,6 +45,12 @@ def typical(rounds, server, cell, key="cpu_us"):
     return median(found) if found else None
 
 
+def typical_of(found):
+    """Of several results of load, the median of each number."""
+    return {key: median(r[key] for r in found) for key, value
+            in found[0].items() if isinstance(value, (int, float))}
+
+
 def ratios(rounds, server, cell, of="floor", key="cpu_us", of_cell=None):
     """Each within one round, since the host is another one in the next."""
     of_cell = of_cell or cell

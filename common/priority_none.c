@@ -1,0 +1,9 @@
+/*
+ * A scheduler that cannot be told.
+ */
+#include "priority.h"
+
+void
+priority_batch(void)
+{
+}
