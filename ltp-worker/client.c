@@ -301,7 +301,7 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	return c;
 }
 
-/* Its first event: a refusal, if there is a reason for one. */
+/* Refuse it at once, if there is a reason to. */
 static void
 client_admit(struct client *c)
 {
