@@ -109,8 +109,6 @@ struct client {
 	struct addr proxy[];
 };
 
-_Static_assert(sizeof(struct client) <= 280, "one more costs 16 bytes");
-
 /*
  * Take over a connection that the supervisor handed over; takes fd.
  */
