@@ -443,23 +443,19 @@ static void
 auth_agent_entered(struct peer *peer, const struct msg_agent_enter *enter,
     enum agents_result result, struct agent_seat *replaced)
 {
-	switch (result) {
-	case AGENTS_TWICE:
+	if (result == AGENTS_TWICE) {
 		chan_reject(peer->ch, "an agent enters twice");
 		return;
-	case AGENTS_FULL:
-		if (enter->serial == 0) {
-			replaced->owner = &peer->agents;
-			replaced->conn = enter->conn;
-		}
-		auth_agent_reply(peer->ch, enter, AUTH_REFUSED);
-		break;
-	case AGENTS_ENTERED:
-		auth_agent_reply(peer->ch, enter, AUTH_GRANTED);
-		break;
 	}
+	if (result == AGENTS_FULL && enter->serial == 0) {
+		replaced->owner = &peer->agents;
+		replaced->conn = enter->conn;
+	}
+	/* The old one ends before the new one begins, in one worker at least. */
 	if (replaced->owner != NULL)
 		auth_agent_replaced(peer->auth, replaced);
+	auth_agent_reply(peer->ch, enter,
+	    result == AGENTS_ENTERED ? AUTH_GRANTED : AUTH_REFUSED);
 }
 
 static void

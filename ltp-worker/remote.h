@@ -97,6 +97,8 @@ enum login_result remote_identify(struct client *, const char *id, size_t len);
  * the passage's hello.
  */
 void remote_hello(struct client *, const struct frame *);
+/* A first message that is no hello. */
+void remote_no_hello(struct client *);
 /*
  * Auth has answered.  True when the session of the hello is to be made, as
  * *id; else the client was told, or waits again.
