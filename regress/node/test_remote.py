@@ -104,16 +104,25 @@ def alive(wire, session, seq, client="c"):
     wire.expect(ack(client))
 
 
-@pytest.fixture(scope="module")
-def node(lab):
+@contextlib.contextmanager
+def two_tokens(lab):
     with started(lab, kind=Remote, workers=2,
                  distributed={"token": f"{SHARED},{ALICE}"}) as node:
         node.secrets.add(ALICE)
         yield node
 
 
-def count(node, code):
-    return node.metrics()[f'ltp_dist_errors_total{{code="dist.{code}"}}']
+@pytest.fixture(scope="module")
+def node(lab):
+    with two_tokens(lab) as node:
+        yield node
+
+
+@pytest.fixture
+def fresh(lab):
+    """One that has counted nothing yet."""
+    with two_tokens(lab) as node:
+        yield node
 
 
 # ---- who it is ----
@@ -143,20 +152,18 @@ def test_a_token_is_taken_wherever_clients_can_put_it(node, where):
 
 
 @pytest.mark.parametrize("token", table(*ODDS[1:]))
-def test_a_wrong_token_is_refused_at_the_upgrade(node, token):
-    before = count(node, "auth_failed")
-    w = node.wire()
+def test_a_wrong_token_is_refused_at_the_upgrade(fresh, token):
+    w = fresh.wire()
     w.send(request(bearer(token)))
     assert w.refused(401).body == b"dist.auth_failed"
-    node.errors_are("dist.auth_failed", before + 1)
-    node.logged("dist.auth_failed", "upgrade refused")
+    fresh.errors_are("dist.auth_failed", 1)
+    fresh.logged("dist.auth_failed", "upgrade refused")
 
 
 @pytest.mark.parametrize("token", table(*ODDS))
 @pytest.mark.parametrize("dialect", ["client", "session"])
-def test_a_wrong_token_is_refused_in_a_hello(node, token, dialect):
-    before = count(node, "auth_failed")
-    w = node.connect()
+def test_a_wrong_token_is_refused_in_a_hello(fresh, token, dialect):
+    w = fresh.connect()
     if dialect == "client":
         w.say(hello() if token is None else hello(auth_token=token))
         name = None
@@ -166,7 +173,7 @@ def test_a_wrong_token_is_refused_in_a_hello(node, token, dialect):
     reason = "token is missing" if token is None else "invalid token"
     w.expect(error("auth_failed", reason, name))
     w.expect_close(1008, reason)
-    node.errors_are("dist.auth_failed", before + 1)
+    fresh.errors_are("dist.auth_failed", 1)
 
 
 def test_a_right_token_does_not_rescue_a_wrong_one(node):
@@ -252,9 +259,8 @@ def test_who_is_off_the_list_after_a_reload_goes(lab):
 
 # ---- replay ----
 
-def test_every_message_needs_a_number_that_rises(node):
-    before = count(node, "replay_detected")
-    w, session = enter(node)
+def test_every_message_needs_a_number_that_rises(fresh):
+    w, session = enter(fresh)
     alive(w, session, 0)
     alive(w, session, 7)
     for bad in (beat(session, 7), beat(session, 6), beat(session, -1),
@@ -266,8 +272,8 @@ def test_every_message_needs_a_number_that_rises(node):
         w.expect(REPLAY)
     alive(w, session, 8)
     alive(w, session, 2**63 - 1)
-    node.errors_are("dist.replay_detected", before + 10)
-    node.logged("dist.replay_detected", "message refused")
+    fresh.errors_are("dist.replay_detected", 10)
+    fresh.logged("dist.replay_detected", "message refused")
 
 
 def test_the_number_of_the_hello_is_used(node):
@@ -358,18 +364,17 @@ def test_a_recorded_message_without_its_hello_is_refused(node):
 REPLACED = error("replay_detected", "replaced by a newer session")
 
 
-def test_a_newer_session_replaces_the_older_one(node):
-    before = count(node, "replay_detected")
-    last, session = enter(node, "agent")
+def test_a_newer_session_replaces_the_older_one(fresh):
+    last, session = enter(fresh, "agent")
     for n in range(6):
-        w, session = enter(node, "agent")
+        w, session = enter(fresh, "agent")
         last.expect(REPLACED)
         last.expect_close(1008, "replaced by a newer session")
         alive(w, session, 1, "agent")
         last = w
-    node.errors_are("dist.replay_detected", before + 6)
-    node.logged("dist.replay_detected", "closing")
-    rows = [s["session_id"] for s in ops.ctl_json(node, "show", "sessions")
+    fresh.errors_are("dist.replay_detected", 6)
+    fresh.logged("dist.replay_detected", "closing")
+    rows = [s["session_id"] for s in ops.ctl_json(fresh, "show", "sessions")
             if s["client_id"] == "agent"]
     assert rows == [session]
 
