@@ -377,7 +377,6 @@ client_free(struct client *c)
 	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
-	remote_free(c);
 	client_drop_passage(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
@@ -386,6 +385,7 @@ client_free(struct client *c)
 	    w->shared, c->refused ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
 	TAILQ_REMOVE(&w->clients, c, all);
 	w->nclients--;
+	remote_free(c);
 	free(c);
 	worker_client_gone(w);
 }

@@ -843,6 +843,28 @@ a_suggestion_tells_what_it_is_based_on(void **state)
 }
 
 static void
+a_number_is_an_integer_and_belongs_to_no_dialect(void **state)
+{
+	static const char *const bad[] = { "1.0", "1e3", "\"1\"", "-0", "true",
+		"[]", "{}", "9223372036854775808" };
+	char text[96];
+	size_t i;
+
+	assert_field(*state, "{\"seq\":5}", FIELD_SEQ, true, false);
+	assert_field(
+	    *state, "{\"seq\":-9223372036854775808}", FIELD_SEQ, true, false);
+	assert_field(*state, "{\"seq\":null}", FIELD_SEQ, false, false);
+	assert_field(*state, "{\"x\":{\"seq\":5}}", FIELD_SEQ, false, false);
+	for (i = 0; i < COUNT_OF(bad); i++) {
+		snprintf(text, sizeof(text),
+		    "{\"type\":\"hello\",\"client_id\":\"c\",\"seq\":%s}",
+		    bad[i]);
+		assert_field(*state, text, FIELD_SEQ, true, true);
+		assert_valid(*state, text, DIALECT_CLIENT, true);
+	}
+}
+
+static void
 an_error_has_a_code_in_the_session_dialect_alone(void **state)
 {
 	char out[FRAME_REPLY_MAX];
@@ -927,6 +949,7 @@ main(void)
 		TEST(a_hello_is_acknowledged),
 		TEST(a_heartbeat_is_acknowledged_with_its_time),
 		TEST(a_suggestion_tells_what_it_is_based_on),
+		TEST(a_number_is_an_integer_and_belongs_to_no_dialect),
 		TEST(an_error_has_a_code_in_the_session_dialect_alone),
 		TEST(replies_escape_no_more_than_they_must),
 		TEST(no_id_makes_a_reply_larger_than_its_room),

@@ -282,6 +282,59 @@ replies_are_frames_too(void **state)
 	    "\"message\":\"no\",\"type\":\"error\",\"v\":\"0.1\"}");
 }
 
+/* A message of the remote listener, and the session that it is of. */
+static const char *
+of_remote(struct json *json, const char *text, const char *own, bool hash)
+{
+	static char buf[512];
+	struct frame f;
+	struct trace t;
+
+	strlcpy(buf, text, sizeof(buf));
+	assert_true(frame_parse(json, buf, strlen(buf), &f));
+	trace_init(&t, NULL, hash);
+	trace_of_message(&t, DIALECT_CLIENT, &f, own);
+	trace_of_remote(&t, &f, own);
+	return canonical(&t);
+}
+
+static void
+messages_of_the_remote_listener_have_a_number_and_a_session(void **state)
+{
+	struct json *json = json_new();
+
+	(void)state;
+	assert_non_null(json);
+	assert_string_equal(
+	    of_remote(json,
+		"{\"type\":\"heartbeat\",\"client_id\":\"c\","
+		"\"timestamp_ms\":1,\"seq\":7,\"session_id\":\"s\"}",
+		"s", false),
+	    "{\"client_id\":\"c\",|\"identity\":null,\"seq\":7,"
+	    "\"session_id\":\"s\",\"timestamp_ms\":1,"
+	    "\"type\":\"heartbeat\",\"v\":\"0.1\"}");
+	assert_string_equal(
+	    of_remote(json,
+		"{\"type\":\"heartbeat\",\"client_id\":\"c\","
+		"\"timestamp_ms\":1,\"seq\":\"x\",\"session_id\":5}",
+		"s", false),
+	    "{\"client_id\":\"c\",|\"identity\":null,\"seq\":null,"
+	    "\"session_id\":null,\"timestamp_ms\":1,"
+	    "\"type\":\"heartbeat\",\"v\":\"0.1\"}");
+	/* The node's own id is not hidden, another one is. */
+	assert_non_null(strstr(of_remote(json,
+				   "{\"type\":\"hello\",\"client_id\":\"c\","
+				   "\"session_id\":\"s\",\"auth_token\":\"t\"}",
+				   "s", true),
+	    "\"seq\":null,\"session_id\":\"s\","));
+	assert_null(strstr(of_remote(json,
+			       "{\"type\":\"hello\",\"client_id\":\"c\","
+			       "\"session_id\":\"x\",\"seq\":77}",
+			       "s", true),
+	    "\"x\""));
+	json_free(json);
+}
+
 #define HASH_C \
 	"879923da020d1533f4d8e921ea7bac61e8ba41d3c89d17a4d14e3a89c6780d5d"
 #define HASH_5 \
@@ -431,6 +484,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    messages_of_the_remote_listener_have_a_number_and_a_session),
 		cmocka_unit_test(messages_are_sorted_and_absent_members_null),
 		cmocka_unit_test(strings_escape_what_they_must_and_no_more),
 		cmocka_unit_test(numbers_are_the_same_for_every_reader),
