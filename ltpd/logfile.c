@@ -118,7 +118,7 @@ logfile_time(char *buf, size_t size)
 	struct timeval tv;
 	struct tm tm;
 	char fraction[] = ".000Z";
-	unsigned ms;
+	int ms;
 
 	gettimeofday(&tv, NULL);
 	if (second[0] == '\0' || tv.tv_sec != printed) {
@@ -126,10 +126,10 @@ logfile_time(char *buf, size_t size)
 		strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &tm);
 		printed = tv.tv_sec;
 	}
-	ms = (unsigned)tv.tv_usec / 1000;
-	fraction[1] += ms / 100;
-	fraction[2] += ms / 10 % 10;
-	fraction[3] += ms % 10;
+	ms = (int)tv.tv_usec / 1000;
+	fraction[1] = (char)('0' + ms / 100);
+	fraction[2] = (char)('0' + ms / 10 % 10);
+	fraction[3] = (char)('0' + ms % 10);
 	strlcpy(buf, second, size);
 	strlcat(buf, fraction, size);
 }
