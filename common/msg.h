@@ -347,7 +347,10 @@ struct msg_conn {
 	uint32_t listener;
 };
 
-/* MSG_COUNT: what was counted since the last one. */
+/*
+ * MSG_COUNT: what was counted since the last one.  ltp-sign counts the
+ * questions that it refused, and nothing else.
+ */
 struct msg_count {
 	struct counters delta;
 	uint64_t expired_last_sweep;
