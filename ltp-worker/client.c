@@ -19,6 +19,7 @@
 #include "handshake.h"
 #include "json.h"
 #include "limit.h"
+#include "remote.h"
 #include "session.h"
 #include "shared.h"
 #include "upgrade.h"
@@ -211,34 +212,34 @@ client_is_timed(const struct client *c)
 	return c->passage != NULL && c->passage->timed_on != TIMED_NONE;
 }
 
+static struct client_list *
+client_timed_list(const struct client *c)
+{
+	struct worker *w = c->worker;
+
+	if (c->passage->timed_on == TIMED_LINGERING)
+		return &w->lingering;
+	return c->remote == NULL ? &w->greeting : &w->entering;
+}
+
 static void
 client_untime(struct client *c)
 {
-	struct worker *w = c->worker;
-
 	if (!client_is_timed(c))
 		return;
-	if (c->passage->timed_on == TIMED_GREETING)
-		TAILQ_REMOVE(&w->greeting, c, passage->timed);
-	else
-		TAILQ_REMOVE(&w->lingering, c, passage->timed);
+	TAILQ_REMOVE(client_timed_list(c), c, passage->timed);
 	c->passage->timed_on = TIMED_NONE;
 }
 
-/* Both lists stay sorted: the time-outs are constants but for a reload. */
+/* The lists stay sorted: the time-outs are constants but for a reload. */
 static void
 client_time(struct client *c, enum client_timed list, struct monotime deadline)
 {
-	struct worker *w = c->worker;
-
 	client_untime(c);
 	c->passage->deadline = deadline;
 	c->passage->timed_on = list;
-	if (list == TIMED_GREETING)
-		TAILQ_INSERT_TAIL(&w->greeting, c, passage->timed);
-	else
-		TAILQ_INSERT_TAIL(&w->lingering, c, passage->timed);
-	worker_set_deadline(w);
+	TAILQ_INSERT_TAIL(client_timed_list(c), c, passage->timed);
+	worker_set_deadline(c->worker);
 }
 
 void
@@ -298,19 +299,35 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	c->accepted.us = m->accepted_us;
 	client_seen(c);
 	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
+	if (m->remote && remote_new(c) == -1) {
+		client_drop_passage(c);
+		free(c);
+		return NULL;
+	}
 	return c;
+}
+
+static void
+client_refuse_one_more(struct client *c)
+{
+	static const char reason[] = "connection limit reached";
+
+	if (c->remote != NULL)
+		remote_refuse(c, DIST_CONNECTION_LIMIT, 503, reason);
+	else
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, reason, reason);
 }
 
 /* Refuse it at once, if there is a reason to. */
 static void
 client_admit(struct client *c)
 {
-	if (c->worker->draining)
+	if (c->worker->draining ||
+	    (c->remote != NULL && !c->worker->settings->has_remote))
 		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
 		    "shutting down");
 	else if (c->refused)
-		handshake_refuse(c, 503, CATEGORY_HANDSHAKE,
-		    "connection limit reached", "connection limit reached");
+		client_refuse_one_more(c);
 	else if (!c->proxied && !address_hold(c, &c->addr))
 		handshake_refuse_address(c);
 	if (c->state == CLIENT_CLOSING)
@@ -341,8 +358,9 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 		return;
 	}
 	client_time(c, TIMED_GREETING,
-	    monotime_add_ms(
-		c->accepted, w->settings->node.handshake_timeout_ms));
+	    monotime_add_ms(c->accepted,
+		c->remote != NULL ? remote_handshake_ms(c)
+				  : w->settings->node.handshake_timeout_ms));
 	client_admit(c);
 }
 
@@ -356,9 +374,10 @@ client_free(struct client *c)
 	client_untime(c);
 	address_release(c);
 	client_forget_login(c);
-	if (identity.len > 0)
+	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
+	remote_free(c);
 	client_drop_passage(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
@@ -520,6 +539,10 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	session_end(c);
 	client_forget_login(c);
 	ws_clear(&c->ws);
+	if (c->remote != NULL) {
+		remote_leave(c);
+		remote_quiet(c);
+	}
 }
 
 /*
@@ -530,6 +553,9 @@ client_identify(struct client *c, const char *id, size_t len)
 {
 	struct str proven = client_identity(c);
 
+	if (c->remote != NULL)
+		return c->remote->entering ? LOGIN_GRANTED
+					   : remote_identify(c, id, len);
 	if (proven.len == 0) {
 		if ((c->passage->identity = strndup(id, len)) != NULL)
 			return LOGIN_GRANTED;
@@ -580,6 +606,10 @@ client_limit_message(struct client *c)
 	const struct settings *conf = w->settings;
 	uint8_t key[16];
 
+	if (c->remote != NULL) {
+		remote_message_begins(c);
+		return;
+	}
 	c->messages_in++;
 	addr_limit_key(&c->addr, key);
 	if (!shared_ip_allow(w->shared, key, &conf->ip_rate, w->now)) {
@@ -603,6 +633,8 @@ client_limit_message(struct client *c)
 static void
 client_message(struct client *c, const struct ws_frame *f)
 {
+	if (c->remote != NULL && !remote_message_ends(c))
+		return;
 	if (f->opcode == WS_OP_BINARY)
 		session_binary(c);
 	else
@@ -618,6 +650,10 @@ client_limit_control(struct client *c)
 	/* A burst of two seconds' worth. */
 	if (limit_allow(&c->control_rate, rps, 2 * rps, c->worker->now))
 		return true;
+	if (c->remote != NULL) {
+		remote_end(c, DIST_RATE_LIMITED, "too many control frames");
+		return false;
+	}
 	++*client_counter(c, COUNT_RATE_LIMIT_VIOLATIONS);
 	++*client_counter(c, COUNT_REJECT_RATE_LIMIT);
 	client_warn(c, CATEGORY_RATE_LIMIT, "too many control frames",
@@ -637,6 +673,10 @@ client_ping(struct client *c, const struct ws_frame *f)
 static void
 client_failed(struct client *c, const struct ws_frame *f)
 {
+	if (f->code == WS_TOO_BIG && c->remote != NULL) {
+		remote_fail(c, DIST_MESSAGE_TOO_LARGE, NULL);
+		return;
+	}
 	if (f->code == WS_TOO_BIG) {
 		++*client_counter(c, COUNT_OVERSIZE_MESSAGES);
 		++*client_counter(c, COUNT_REJECT_TOO_LARGE);
@@ -697,6 +737,8 @@ client_frames(struct client *c, uint8_t *data, size_t len)
 			break;
 		}
 	}
+	if (c->remote != NULL)
+		remote_input_ends(c);
 	/* Auth is being asked: the rest must wait. */
 	if (c->state == CLIENT_GREETING)
 		client_keep_input(c, data, len);
@@ -813,15 +855,24 @@ client_expired(struct client *c)
 	switch (c->state) {
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
-		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_untime(c);
+		if (c->remote != NULL) {
+			remote_refuse(c, DIST_HANDSHAKE_TIMEOUT, 408,
+			    "handshake timeout");
+			break;
+		}
+		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		handshake_refuse(c, 408, CATEGORY_HANDSHAKE,
 		    "handshake timeout", "handshake timeout");
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
-		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_untime(c);
+		if (c->remote != NULL) {
+			remote_fail(c, DIST_HANDSHAKE_TIMEOUT, NULL);
+			break;
+		}
+		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_warn(
 		    c, CATEGORY_HANDSHAKE, "closing", "handshake timeout");
 		client_close(c, WS_POLICY, "handshake timeout");

@@ -24,6 +24,7 @@
 #include "msg.h"
 #include "ws.h"
 
+struct remote;
 struct session;
 struct upgrade;
 struct worker;
@@ -81,6 +82,7 @@ struct client {
 	struct worker *worker;
 	struct passage *passage; /* NULL only when there is a session */
 	struct session *session;
+	struct remote *remote; /* NULL: not by the remote listener */
 	struct ws ws;
 
 	uint64_t id;
@@ -94,8 +96,8 @@ struct client {
 	uint32_t seen_ms; /* its age when the last valid message came */
 
 	struct addr addr; /* its own; the peer's as long as nobody knows */
-	uint8_t state; /* enum client_state */
-	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
+	uint8_t state: 3; /* enum client_state */
+	uint8_t dialect: 2; /* enum conf_dialect; AUTO: not settled */
 	bool refused: 1; /* over the cap: holds a refusal, no connection */
 	bool proxied: 1; /* the peer is a proxy, and it is in proxy[] */
 	bool proven: 1; /* the session's client_id is by a key */

@@ -50,7 +50,10 @@ worker_set_deadline(struct worker *w)
 	int64_t us;
 
 	first = login_deadline(&w->logins);
+	worker_sooner(&first, remote_deadline(&w->remotes));
 	if ((c = TAILQ_FIRST(&w->greeting)) != NULL)
+		worker_sooner(&first, c->passage->deadline);
+	if ((c = TAILQ_FIRST(&w->entering)) != NULL)
 		worker_sooner(&first, c->passage->deadline);
 	if ((c = TAILQ_FIRST(&w->lingering)) != NULL)
 		worker_sooner(&first, c->passage->deadline);
@@ -83,7 +86,9 @@ worker_deadline(int fd, short what, void *arg)
 	(void)what;
 	worker_wake(w);
 	login_expire(w);
+	remote_expire(w);
 	worker_expire(w, &w->greeting);
+	worker_expire(w, &w->entering);
 	worker_expire(w, &w->lingering);
 	worker_set_deadline(w);
 }
@@ -109,15 +114,16 @@ worker_sweep(int fd, short what, void *arg)
 	struct worker *w = arg;
 	struct client *c, *next;
 	uint64_t before = w->count.now.n[COUNT_EXPIRED_TTL];
-	uint32_t ttl;
+	uint32_t ttl, idle;
 
 	(void)fd;
 	(void)what;
 	worker_wake(w);
 	ttl = w->settings->node.idle_ttl_ms;
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
+		idle = c->remote == NULL ? ttl : remote_idle_ms(c);
 		if (c->state == CLIENT_OPEN && !client_is_timed(c) &&
-		    client_idle_ms(c) >= ttl)
+		    client_idle_ms(c) >= idle)
 			client_idle(c);
 	}
 	w->count.expired_last_sweep =
@@ -152,8 +158,12 @@ worker_conf_record(struct worker *w, struct msg *m)
 		rv = settings_node(w->next, m->data, m->len);
 	else if (m->type == MSG_CONF_ORIGIN)
 		rv = settings_origin(w->next, m->data, m->len);
-	else
+	else if (m->type == MSG_CONF_PROXY)
 		rv = settings_proxy(w->next, m->data, m->len);
+	else if (m->type == MSG_CONF_REMOTE)
+		rv = settings_remote(w->next, m->data, m->len);
+	else
+		rv = settings_agent(w->next, m->data, m->len);
 	if (rv == -1)
 		fatalx("%s makes no sense", msg_name(m->type));
 }
@@ -196,6 +206,7 @@ worker_conf_commit(struct worker *w)
 	w->next = NULL;
 	TAILQ_FOREACH(c, &w->clients, all)
 		c->ws.max_message = w->settings->node.max_message_bytes;
+	remote_commit(w);
 	if (first)
 		worker_start(w);
 	worker_plan_janitor(w);
@@ -416,6 +427,8 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 	case MSG_CONF_WORKER:
 	case MSG_CONF_ORIGIN:
 	case MSG_CONF_PROXY:
+	case MSG_CONF_REMOTE:
+	case MSG_CONF_AGENT:
 		worker_conf_record(w, m);
 		break;
 	case MSG_CONF_END:
@@ -474,7 +487,9 @@ worker_init(struct worker *w, unsigned slot)
 	w->slot = slot;
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->greeting);
+	TAILQ_INIT(&w->entering);
 	TAILQ_INIT(&w->lingering);
+	remote_init(&w->remotes);
 	login_init(&w->logins);
 	if ((w->base = event_base_new()) == NULL ||
 	    (w->json = json_new()) == NULL || journal_init(w) == -1)
