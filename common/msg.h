@@ -229,7 +229,7 @@ struct msg_conf_remote {
  */
 struct msg_conf_tls {
 	uint32_t pair; /* which key signs */
-	uint32_t min_version; /* enum conf_tls_version */
+	uint32_t min_version; /* as TLS writes it: 0x0303, 0x0304 */
 	uint32_t chain_len; /* of the certificate chain */
 	uint32_t ca_len; /* of the clients' CAs, 0: none */
 	uint32_t crl_len; /* 0: none */

@@ -29,6 +29,12 @@ sign_wait_allow(SSL *ssl, bool allow)
 		SSL_clear_mode(ssl, SSL_MODE_ASYNC);
 }
 
+bool
+sign_wait_no_job(int error)
+{
+	return error == SSL_ERROR_WANT_ASYNC_JOB;
+}
+
 void
 sign_wait(struct signer *s, struct question *q)
 {

@@ -24,6 +24,13 @@ sign_wait_allow(SSL *ssl, bool allow)
 	(void)allow;
 }
 
+bool
+sign_wait_no_job(int error)
+{
+	(void)error;
+	return false;
+}
+
 static void
 sign_wait_ignore(void *arg)
 {

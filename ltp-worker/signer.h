@@ -105,6 +105,8 @@ void signer_abandon(struct signer *, struct turn *);
 int sign_wait_init(void);
 /* May handshakes be left in the middle?  Before and after one. */
 void sign_wait_allow(SSL *, bool);
+/* Does this error of the library's say that it has no job left? */
+bool sign_wait_no_job(int error);
 /* Until the question is not open any more. */
 void sign_wait(struct signer *, struct question *);
 

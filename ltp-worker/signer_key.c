@@ -72,6 +72,7 @@ signer_rsa_refuse(int len, const unsigned char *from, unsigned char *to,
 	return -1;
 }
 
+/* Takes the holder. */
 static EVP_PKEY *
 signer_rsa(struct holder *h, EVP_PKEY *public)
 {
@@ -81,15 +82,14 @@ signer_rsa(struct holder *h, EVP_PKEY *public)
 	if (theirs != NULL)
 		rsa = RSAPublicKey_dup(theirs);
 	RSA_free(theirs);
-	if (rsa == NULL || key == NULL ||
-	    RSA_set_method(rsa, methods.rsa) != 1 ||
-	    RSA_set_ex_data(rsa, methods.rsa_index, h) != 1 ||
-	    EVP_PKEY_assign_RSA(key, rsa) != 1) {
-		RSA_free(rsa);
-		EVP_PKEY_free(key);
-		return NULL;
-	}
-	return key;
+	if (rsa == NULL || RSA_set_ex_data(rsa, methods.rsa_index, h) != 1)
+		free(h);
+	else if (key != NULL && RSA_set_method(rsa, methods.rsa) == 1 &&
+		 EVP_PKEY_assign_RSA(key, rsa) == 1)
+		return key;
+	RSA_free(rsa);
+	EVP_PKEY_free(key);
+	return NULL;
 }
 
 /* ---- EC ---- */
@@ -123,15 +123,14 @@ signer_ec(struct holder *h, EVP_PKEY *public)
 	if (theirs != NULL)
 		ec = EC_KEY_dup(theirs);
 	EC_KEY_free(theirs);
-	if (ec == NULL || key == NULL ||
-	    EC_KEY_set_method(ec, methods.ec) != 1 ||
-	    EC_KEY_set_ex_data(ec, methods.ec_index, h) != 1 ||
-	    EVP_PKEY_assign_EC_KEY(key, ec) != 1) {
-		EC_KEY_free(ec);
-		EVP_PKEY_free(key);
-		return NULL;
-	}
-	return key;
+	if (ec == NULL || EC_KEY_set_ex_data(ec, methods.ec_index, h) != 1)
+		free(h);
+	else if (key != NULL && EC_KEY_set_method(ec, methods.ec) == 1 &&
+		 EVP_PKEY_assign_EC_KEY(key, ec) == 1)
+		return key;
+	EC_KEY_free(ec);
+	EVP_PKEY_free(key);
+	return NULL;
 }
 
 /* ---- both ---- */
@@ -151,18 +150,17 @@ signer_drop_holder(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index,
 EVP_PKEY *
 signer_key(struct signer *s, uint32_t pair, EVP_PKEY *public)
 {
-	struct holder *h = calloc(1, sizeof(*h));
-	EVP_PKEY *key = NULL;
+	int type = EVP_PKEY_base_id(public);
+	struct holder *h;
 
-	if (h == NULL)
+	if (type != EVP_PKEY_RSA && type != EVP_PKEY_EC)
+		return NULL;
+	if ((h = calloc(1, sizeof(*h))) == NULL)
 		return NULL;
 	h->signer = s;
 	h->pair = pair;
-	if (EVP_PKEY_base_id(public) == EVP_PKEY_RSA)
-		key = signer_rsa(h, public);
-	else if (EVP_PKEY_base_id(public) == EVP_PKEY_EC)
-		key = signer_ec(h, public);
-	return key;
+	return type == EVP_PKEY_RSA ? signer_rsa(h, public)
+				    : signer_ec(h, public);
 }
 
 static int
