@@ -14,6 +14,32 @@
 
 #define SIGNER_WAIT_MS 1000
 
+/* One of the library's jobs is free. */
+static void
+signer_retry_soon(struct signer *s)
+{
+	if (!TAILQ_EMPTY(&s->waiting))
+		event_active(s->retry, EV_TIMEOUT, 0);
+}
+
+/* Who gets no job queues up again, and so will all behind it. */
+static void
+signer_retry(int fd, short what, void *arg)
+{
+	struct signer *s = arg;
+	struct turn *turn;
+
+	(void)fd;
+	(void)what;
+	while ((turn = TAILQ_FIRST(&s->waiting)) != NULL) {
+		TAILQ_REMOVE(&s->waiting, turn, entry);
+		turn->waiting = false;
+		turn->resume(turn->arg);
+		if (TAILQ_LAST(&s->waiting, turn_list) == turn)
+			break;
+	}
+}
+
 /*
  * The question is over; who waits for it may go on.  Neither it nor the
  * handshake need exist any more after that.
@@ -27,12 +53,7 @@ signer_settle(struct signer *s, struct question *q, enum question_state state)
 	q->state = state;
 	turn->question = NULL;
 	turn->resume(turn->arg);
-	/* Its job may be another's now. */
-	if ((turn = TAILQ_FIRST(&s->waiting)) != NULL) {
-		TAILQ_REMOVE(&s->waiting, turn, entry);
-		turn->waiting = false;
-		turn->resume(turn->arg);
-	}
+	signer_retry_soon(s);
 }
 
 /* ---- answers ---- */
@@ -222,6 +243,7 @@ signer_abandon(struct signer *s, struct turn *turn)
 	TAILQ_REMOVE(&s->questions, q, entry);
 	q->state = QUESTION_FAILED;
 	turn->question = NULL;
+	signer_retry_soon(s);
 }
 
 /* ---- the beginning and the end ---- */
@@ -257,7 +279,8 @@ signer_init(struct signer *s, struct event_base *base, struct chan *parent)
 	TAILQ_INIT(&s->questions);
 	TAILQ_INIT(&s->waiting);
 	s->timer = evtimer_new(base, signer_expire, s);
-	if (s->timer == NULL || sign_wait_init() == -1)
+	s->retry = event_new(base, -1, 0, signer_retry, s);
+	if (s->timer == NULL || s->retry == NULL || sign_wait_init() == -1)
 		return -1;
 	return signer_key_init();
 }
@@ -270,5 +293,8 @@ signer_clear(struct signer *s)
 	if (s->timer != NULL)
 		event_free(s->timer);
 	s->timer = NULL;
+	if (s->retry != NULL)
+		event_free(s->retry);
+	s->retry = NULL;
 	signer_key_clear();
 }

@@ -65,11 +65,12 @@ struct signer {
 	struct chan *ch; /* NULL: not introduced, or it died */
 	int fd; /* of ch, to wait for it */
 	struct msg_peer who; /* who that channel leads to */
-	struct event *timer;
+	struct event *timer; /* of questions that could not be sent */
+	struct event *retry; /* of those who got no job */
 	uint32_t last_serial;
 	struct turn *turn; /* whose handshake is being driven */
 	TAILQ_HEAD(, question) questions; /* by age */
-	TAILQ_HEAD(, turn) waiting;
+	TAILQ_HEAD(turn_list, turn) waiting;
 };
 
 /* -1 when there is no memory. */

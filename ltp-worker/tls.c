@@ -47,9 +47,10 @@ tls_fill(struct tls *t)
 
 	free(t->kept);
 	t->kept = NULL;
-	errno = EAGAIN;
-	if (!t->may_read)
+	if (!t->may_read) {
+		errno = EAGAIN;
 		return -1;
+	}
 	t->may_read = false;
 	n = recv(t->fd, t->desk->input, TLS_INPUT_MAX, 0);
 	t->in = t->desk->input;
