@@ -27,7 +27,8 @@ struct tls {
 	SSL *ssl;
 	int fd;
 	bool may_read; /* the socket, in this wake-up */
-	bool over; /* closed by us, or failed */
+	bool over; /* closed by us, or the handshake failed */
+	bool broken;
 	bool mtls;
 	bool certificate_bad;
 	struct turn turn;
@@ -86,7 +87,7 @@ tls_bio_write(BIO *bio, const char *buf, int len)
 	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
-	if (t->over)
+	if (t->over || t->broken)
 		return -1;
 	n = send(t->fd, buf, (size_t)len, MSG_NOSIGNAL);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
@@ -306,8 +307,8 @@ tls_handshake(struct tls *t)
 	unsigned long e;
 	int rv, error;
 
-	if (t->over)
-		return TLS_FAILED;
+	if (t->over || t->broken)
+		return tls_fail(t, 0);
 	ERR_clear_error();
 	tls_wake(t);
 	signer_attend(t->desk->signer, &t->turn);
@@ -366,7 +367,7 @@ tls_sleep(struct tls *t)
 	if (t->in_len == 0 || t->kept != NULL)
 		return;
 	if ((t->kept = malloc(t->in_len)) == NULL) {
-		t->over = true;
+		t->broken = true;
 		t->in_len = 0;
 		return;
 	}
@@ -378,7 +379,7 @@ tls_sleep(struct tls *t)
 static ssize_t
 tls_broken(struct tls *t)
 {
-	t->over = true;
+	t->broken = true;
 	errno = ECONNRESET;
 	return -1;
 }
@@ -402,6 +403,8 @@ tls_read(struct tls *t, void *buf, size_t size)
 {
 	int n, error;
 
+	if (t->broken)
+		return tls_broken(t);
 	if (t->over)
 		return recv(t->fd, buf, size, 0);
 	ERR_clear_error();
@@ -428,7 +431,7 @@ tls_write(struct tls *t, const void *data, size_t len)
 	size_t done = 0;
 	int n = 0, error;
 
-	if (t->over)
+	if (t->over || t->broken)
 		return tls_broken(t);
 	ERR_clear_error();
 	while (done < len &&
@@ -447,7 +450,8 @@ tls_write(struct tls *t, const void *data, size_t len)
 bool
 tls_pending(const struct tls *t)
 {
-	return !t->over && (t->in_len > 0 || SSL_pending(t->ssl) > 0);
+	return !t->over && !t->broken &&
+	       (t->in_len > 0 || SSL_pending(t->ssl) > 0);
 }
 
 void
@@ -455,7 +459,7 @@ tls_close(struct tls *t)
 {
 	if (t->over)
 		return;
-	if (SSL_is_init_finished(t->ssl))
+	if (!t->broken && SSL_is_init_finished(t->ssl))
 		SSL_shutdown(t->ssl);
 	ERR_clear_error();
 	t->over = true;

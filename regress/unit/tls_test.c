@@ -376,6 +376,8 @@ talk_once(struct stage *st, const struct guest *g)
 
 	talk_begin(&t, st, g);
 	talk_handshake(&t);
+	if (t.result == TLS_FAILED)
+		print_message("# %s\n", tls_reason(t.tls));
 	talk_end(&t);
 	return t.result;
 }
