@@ -358,9 +358,9 @@ ping_take_session(struct ping *p, const json_t *o)
 	if (id == NULL)
 		return 0;
 	if (!json_is_string(id) || json_string_length(id) == 0 ||
-	    strlcpy(p->session_id, json_string_value(id),
-		sizeof(p->session_id)) != json_string_length(id))
+	    json_string_length(id) >= sizeof(p->session_id))
 		return ping_fail(p, "hello_ack with a bad session_id");
+	strlcpy(p->session_id, json_string_value(id), sizeof(p->session_id));
 	return 0;
 }
 

@@ -141,6 +141,10 @@ tlsclient_init(struct tlsclient *t, const struct tlsclient_files *files)
 	    SSL_CTX_set_alpn_protos(t->ctx, alpn, sizeof(alpn) - 1) != 0)
 		return tlsclient_fail(t, "%s", ssl_reason());
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
+	/* WebSocket has an end of its own, which ping insists on. */
+	SSL_CTX_set_options(t->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
+#endif
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return use_files(t, files);
