@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,8 @@ token_generate_run(struct ltpctl *ctl)
 		return ltpctl_fail(ctl, "no random bytes: %s", strerror(errno));
 	/* No buffer of stdio keeps it. */
 	setvbuf(stdout, NULL, _IONBF, 0);
+	/* A limit on the size of files is an error like any other. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (path != NULL && token_write(path, token, len) == -1)
 		status = ltpctl_fail(ctl, "%s: %s", path, strerror(errno));
 	else if (ctl->json)
