@@ -637,8 +637,9 @@ def test_the_audit_log(lab):
     with audited(lab) as n:
         assert row(n, "audit log")[1].endswith("writable, no lines")
         ops.beat(ops.enter(n))
-        ops.wait_for(lambda: row(n, "audit log")[1].endswith(
-            "writable, the head is intact"), "lines are written")
+        ops.wait_for(lambda: ops.summary(n)["gauges"]["ltp_audit_next_index"]
+                     == 4, "lines are written")
+        assert row(n, "audit log")[1].endswith("writable, the head is intact")
         text = n.audit.read_text()
         head, tail = text.rsplit('"prev_hash":"', 1)
         n.audit.write_text(head + '"prev_hash":"0' + tail)
