@@ -98,8 +98,8 @@ doctor_load(struct doctor *d)
 	/* What the environment of this shell has, the node's need not. */
 	if (d->file != NULL && d->file->auth_keys != NULL &&
 	    !conf_keys_from_environment(d->file))
-		d->config_keys = keyset_parse(
-		    d->file->auth_keys, KEY_SOURCE_CONFIG, error);
+		d->config_keys =
+		    keyset_parse(d->file->auth_keys, KEY_SOURCE_CONFIG, error);
 	return 0;
 }
 

@@ -121,8 +121,8 @@ judge_dates(X509 *cert, struct finding *f, const char *path)
 	if (X509_cmp_time(X509_get0_notAfter(cert), &now) <= 0)
 		finding_error(f, ADVISE_NEW, "%s: expired %s", path, date);
 	else if (X509_cmp_time(X509_get0_notAfter(cert), &soon) <= 0)
-		finding_warn(f, ADVISE_NEW,
-		    "%s: expires within 30 days, %s", path, date);
+		finding_warn(f, ADVISE_NEW, "%s: expires within 30 days, %s",
+		    path, date);
 }
 
 static void
@@ -171,8 +171,7 @@ doctor_check_cert(const struct doctor *d, struct finding *f)
 	judge_name(cert, f, path);
 	judge_strength(cert, f, path);
 	if (X509_check_purpose(cert, X509_PURPOSE_SSL_SERVER, 0) != 1)
-		finding_error(
-		    f, ADVISE_NEW, "%s: not for a TLS server", path);
+		finding_error(f, ADVISE_NEW, "%s: not for a TLS server", path);
 	finding_ok(f, "%s: %s, until %s", path, print_subject(cert, name),
 	    print_date(X509_get0_notAfter(cert), date));
 	X509_free(cert);

@@ -70,13 +70,12 @@ doctor_check_in_use(const struct doctor *d, struct finding *f)
 	}
 	for (k = keywords; k < keywords + keyword_count; k++) {
 		if (setting_is_stale(d, k))
-			name_add(
-			    k->flags & KEYWORD_RESTART ? restart : reload,
+			name_add(k->flags & KEYWORD_RESTART ? restart : reload,
 			    k->name);
 	}
 	if (reload[0] != '\0')
-		finding_warn(f, "ltpctl reload", "stale, reload needed: %s",
-		    reload);
+		finding_warn(
+		    f, "ltpctl reload", "stale, reload needed: %s", reload);
 	if (restart[0] != '\0')
 		finding_warn(f, "restart ltpd, or undo the change",
 		    "stale, restart needed: %s", restart);
@@ -130,16 +129,15 @@ doctor_is_exposed(const struct doctor *d, char text[NODEVIEW_TEXT_MAX])
 			    strncmp(l->url, scheme, strlen(scheme)) != 0 ||
 			    !is_beyond_loopback(l->url + strlen(scheme)))
 				continue;
-			strlcpy(text, l->url + strlen(scheme),
-			    NODEVIEW_TEXT_MAX);
+			strlcpy(
+			    text, l->url + strlen(scheme), NODEVIEW_TEXT_MAX);
 			return true;
 		}
 		return false;
 	}
 	for (i = 0; i < d->conf->addr.count; i++) {
 		if (is_beyond_loopback(d->conf->addr.item[i])) {
-			strlcpy(text, d->conf->addr.item[i],
-			    NODEVIEW_TEXT_MAX);
+			strlcpy(text, d->conf->addr.item[i], NODEVIEW_TEXT_MAX);
 			return true;
 		}
 	}
@@ -243,8 +241,7 @@ doctor_check_proxies(const struct doctor *d, struct finding *f)
 	if (names[0] != '\0')
 		finding_warn(f,
 		    "allow_proxy_cidr should name private networks only",
-		    "who comes from there says where it comes from: %s",
-		    names);
+		    "who comes from there says where it comes from: %s", names);
 	if (list->count == 0)
 		finding_warn(f, "set allow_proxy_cidr",
 		    "trust_proxy is on, but no proxy is trusted");
@@ -287,8 +284,8 @@ print_token(const struct doctor *d, char *buf, size_t size, bool *good)
 	if (!(d->conf->distributed.auth_mode & DISTRIBUTED_AUTH_TOKEN))
 		return;
 	*good = doctor_token_is_good(d, &ignored);
-	snprintf(buf, size, "%s:%s", token_source(d->conf),
-	    *good ? "ok" : "err");
+	snprintf(
+	    buf, size, "%s:%s", token_source(d->conf), *good ? "ok" : "err");
 }
 
 static char *
@@ -319,8 +316,8 @@ advise_distributed(const struct conf_distributed *c, bool token_good,
 		    "certificates of clients need distributed.tls.enabled",
 		    "%s", detail);
 	else if (mtls && c->tls.client_ca_path == NULL)
-		finding_error(f, "set distributed.tls.client_ca_path", "%s",
-		    detail);
+		finding_error(
+		    f, "set distributed.tls.client_ca_path", "%s", detail);
 	else if (open && !c->tls.enabled && !c->allow_insecure &&
 		 c->require_tls_for_non_loopback)
 		finding_error(f, "set distributed.tls.enabled", "%s", detail);
@@ -353,8 +350,8 @@ doctor_check_distributed(const struct doctor *d, struct finding *f)
 	print_token(d, token, sizeof(token), &good);
 	snprintf(detail, sizeof(detail),
 	    "bind=%s, auth=%s, tls=%s, token=%s, allowlist=%zu",
-	    c->bind_addr == NULL ? "" : c->bind_addr,
-	    auth == NULL ? "?" : auth, tls, token, c->allow_agent_ids.count);
+	    c->bind_addr == NULL ? "" : c->bind_addr, auth == NULL ? "?" : auth,
+	    tls, token, c->allow_agent_ids.count);
 	free(auth);
 	free(version);
 	advise_distributed(c, good, f, detail);

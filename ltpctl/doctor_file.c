@@ -123,9 +123,8 @@ keys_are_loaded(const struct doctor *d, const struct keyset *set)
 		    l->k.source == KEY_SOURCE_ENVIRONMENT)
 			continue;
 		k = keyset_find(set, l->id);
-		if (k == NULL ||
-		    memcmp(k->digest, l->k.digest_prefix,
-			sizeof(l->k.digest_prefix)) != 0)
+		if (k == NULL || memcmp(k->digest, l->k.digest_prefix,
+				     sizeof(l->k.digest_prefix)) != 0)
 			return false;
 		n++;
 	}
@@ -139,7 +138,8 @@ judge_keys(const char *path, const char *text, size_t len, struct finding *f)
 	json_t *keys = conf_json(text, len, NULL), *value;
 	const char *id;
 
-	json_object_foreach (keys, id, value) {
+	json_object_foreach(keys, id, value)
+	{
 		if (entropy_of(json_string_value(value),
 			json_string_length(value)) >= BITS_MIN)
 			continue;
@@ -149,8 +149,8 @@ judge_keys(const char *path, const char *text, size_t len, struct finding *f)
 	}
 	json_decref(keys);
 	if (weak[0] != '\0')
-		finding_warn(f, ADVISE_WEAK, "%s: can be guessed: the key of %s",
-		    path, weak);
+		finding_warn(f, ADVISE_WEAK,
+		    "%s: can be guessed: the key of %s", path, weak);
 }
 
 /* The key file.  NULL when it is of no use, or cannot be read. */
@@ -216,9 +216,8 @@ tokens_loaded(const struct doctor *d, const uint8_t *digest)
 
 	TAILQ_FOREACH(l, &d->node.keys, entry) {
 		if (l->k.realm == REALM_TOKENS &&
-		    (digest == NULL ||
-			memcmp(digest, l->k.digest_prefix,
-			    sizeof(l->k.digest_prefix)) == 0))
+		    (digest == NULL || memcmp(digest, l->k.digest_prefix,
+					   sizeof(l->k.digest_prefix)) == 0))
 			n++;
 	}
 	return n;
@@ -430,8 +429,7 @@ doctor_check_audit(const struct doctor *d, struct finding *f)
 	else if (access(path, R_OK) == -1)
 		cannot_open(d, f, path);
 	else if (geteuid() == d->us && access(path, W_OK) == -1)
-		finding_error(
-		    f, ADVISE_OPEN, "%s: %s", path, strerror(errno));
+		finding_error(f, ADVISE_OPEN, "%s: %s", path, strerror(errno));
 	else
 		judge_head(d, f, path);
 }

@@ -131,9 +131,8 @@ judge_process(
 		    "%s is not in its sandbox: %s", name, sandbox);
 	else if (p->mechanism != SANDBOX_PLEDGE && p->landlock_abi == 0)
 		finding_warn(f,
-		    d->conf->landlock_optional
-			? "use a kernel with Landlock"
-			: "restart ltpd",
+		    d->conf->landlock_optional ? "use a kernel with Landlock"
+					       : "restart ltpd",
 		    "%s has no Landlock", name);
 }
 
@@ -181,13 +180,13 @@ doctor_check_descriptors(const struct doctor *d, struct finding *f)
 		wanted += d->conf->distributed.max_connections;
 	if ((limit - RESERVE) * workers < wanted)
 		finding_warn(f, advice,
-		    "%" PRId64 " for each of %" PRId64
-		    " workers, %" PRId64 " connections allowed",
+		    "%" PRId64 " for each of %" PRId64 " workers, %" PRId64
+		    " connections allowed",
 		    limit, workers, wanted);
 	else
 		finding_ok(f,
-		    "%" PRId64 " for each of %" PRId64
-		    " workers, %" PRId64 " connections allowed",
+		    "%" PRId64 " for each of %" PRId64 " workers, %" PRId64
+		    " connections allowed",
 		    limit, workers, wanted);
 }
 
@@ -216,8 +215,8 @@ dial(const char *text, struct monotime deadline)
 		return -1;
 	}
 	len = addr_to_sockaddr(&addr, &ss);
-	fd = socket(
-	    ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd =
+	    socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&ss, len) == 0)
 		return fd;
 	error = errno;

@@ -195,8 +195,8 @@ nodeview_ask(struct nodeview *v, const char *socket)
 		if (nodeview_show(v, &a, all[i]) == -1)
 			break;
 	}
-	v->up = i == sizeof(all) / sizeof(all[0]) &&
-		!TAILQ_EMPTY(&v->processes);
+	v->up =
+	    i == sizeof(all) / sizeof(all[0]) && !TAILQ_EMPTY(&v->processes);
 	v->denied = !v->up;
 	if (!v->up)
 		strlcpy(v->text, a.text, sizeof(v->text));

@@ -338,8 +338,8 @@ ping_open(struct ping *p)
 	if (wsclient_connect(&p->ws, &p->at, ping_deadline()) == -1)
 		goto done;
 	/* Certificates of the system are looked up as they are needed. */
-	if (p->at.tls && wsclient_secure(&p->ws, &p->at, &p->tls,
-			     ping_deadline()) == -1)
+	if (p->at.tls &&
+	    wsclient_secure(&p->ws, &p->at, &p->tls, ping_deadline()) == -1)
 		goto done;
 	ltpctl_connected(p->ctl);
 	ret = wsclient_upgrade(&p->ws, &p->at, &login, ping_deadline());
@@ -417,9 +417,9 @@ ping_heartbeat(struct ping *p)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 	begin = monotime_now();
-	if (ping_say(p, json_pack("{s:s,s:s,s:I}", "type", "heartbeat",
-			    "client_id", p->client_id, "timestamp_ms",
-			    (json_int_t)ms)) == -1)
+	if (ping_say(
+		p, json_pack("{s:s,s:s,s:I}", "type", "heartbeat", "client_id",
+		       p->client_id, "timestamp_ms", (json_int_t)ms)) == -1)
 		return -1;
 	p->sent++;
 	if ((o = ping_reply(p, "heartbeat_ack")) == NULL)
@@ -607,7 +607,8 @@ ping_name(struct ping *p)
 		if (p->ctl->id[0] == '\0' ||
 		    strlcpy(p->client_id, p->ctl->id, sizeof(p->client_id)) >=
 			sizeof(p->client_id))
-			return ping_fail(p, "--id: of 1 to %d bytes", LTP_ID_MAX);
+			return ping_fail(
+			    p, "--id: of 1 to %d bytes", LTP_ID_MAX);
 		return 0;
 	}
 	if (p->ctl->cert_file != NULL) {

@@ -146,7 +146,7 @@ tlsclient_init(struct tlsclient *t, const struct tlsclient_files *files)
 	SSL_CTX_set_options(t->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 #endif
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return use_files(t, files);
 }
 

@@ -33,8 +33,7 @@ int tlsclient_init(struct tlsclient *, const struct tlsclient_files *);
  * The name that our certificate proves, as the node sees it: of its SAN the
  * URI, DNS, email or IP address, else the CN.  Empty when there is none.
  */
-void tlsclient_identity(
-    const struct tlsclient *, char id[TLSCLIENT_ID_MAX]);
+void tlsclient_identity(const struct tlsclient *, char id[TLSCLIENT_ID_MAX]);
 
 /* Use this connection, of which the caller remains the owner.  0 or -1. */
 int tlsclient_begin(struct tlsclient *, int fd, const char *host);

@@ -449,9 +449,10 @@ accept_make(char out[ACCEPT_SIZE], const char *key)
 }
 
 /* A line of the request, or nothing. */
-#define HEADER_FORMAT           "%s%s%s"
-#define HEADER(name, value)     (value) != NULL ? (name) : "", \
-	    (value) != NULL ? (value) : "", (value) != NULL ? "\r\n" : ""
+#define HEADER_FORMAT "%s%s%s"
+#define HEADER(name, value)                                            \
+	(value) != NULL ? (name) : "", (value) != NULL ? (value) : "", \
+	    (value) != NULL ? "\r\n" : ""
 
 static int
 upgrade_request(struct wsclient *c, const struct wsurl *u, const char *nonce,
@@ -466,8 +467,7 @@ upgrade_request(struct wsclient *c, const struct wsurl *u, const char *nonce,
 	    "Upgrade: websocket\r\n"
 	    "Connection: Upgrade\r\n"
 	    "Sec-WebSocket-Key: %s\r\n"
-	    "Sec-WebSocket-Version: 13\r\n"
-	    HEADER_FORMAT HEADER_FORMAT "\r\n",
+	    "Sec-WebSocket-Version: 13\r\n" HEADER_FORMAT HEADER_FORMAT "\r\n",
 	    u->target, u->authority, nonce, HEADER("X-API-Key: ", login->key),
 	    HEADER("Authorization: Bearer ", login->token));
 	if (len < 0 || (size_t)len >= sizeof(request))
