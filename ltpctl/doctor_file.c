@@ -69,9 +69,8 @@ doctor_read_secret(const struct doctor *d, struct finding *f, const char *path,
 	if (us == 0 && !d->node.up && fstat(fd, &st) == 0)
 		us = st.st_uid;
 	if (secretfile_check(fd, max, us, why) == -1 ||
-	    secretfile_way(path, us, real, why) == -1)
-		finding_error(f, ADVISE_OPEN, "%s: %s", path, why);
-	else if ((text = secretfile_take(fd, max, len, why)) == NULL)
+	    secretfile_way(path, us, real, why) == -1 ||
+	    (text = secretfile_take(fd, max, len, why)) == NULL)
 		finding_error(f, ADVISE_OPEN, "%s: %s", path, why);
 	close(fd);
 	return text;

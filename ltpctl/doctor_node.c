@@ -24,8 +24,8 @@
 
 #define HTTP_TIMEOUT_MS 2000
 #define HTTP_HEAD_MAX   512
+#define HTTP_VERSION    "HTTP/1.1 "
 #define RESERVE         64 /* descriptors of a process beside clients */
-#define LIMITS_MAX      4096
 #define HOOKS           "+regress-hooks"
 
 /* ---- is there one? ---- */
@@ -250,7 +250,7 @@ http_status(const char *address, const char *path)
 	errno = ETIMEDOUT;
 	if (send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
 		goto done;
-	while (len < sizeof("HTTP/1.1 200") - 1) {
+	while (len < strlen(HTTP_VERSION "200 ")) {
 		if (!wait_for(fd, POLLIN, deadline))
 			goto done;
 		got = recv(fd, buf + len, sizeof(buf) - 1 - len, 0);
@@ -260,8 +260,9 @@ http_status(const char *address, const char *path)
 		buf[len] = '\0';
 	}
 	errno = EPROTO;
-	if (sscanf(buf, "HTTP/1.1 %3d", &status) != 1)
-		status = -1;
+	if (strncmp(buf, HTTP_VERSION, strlen(HTTP_VERSION)) == 0 &&
+	    strspn(buf + strlen(HTTP_VERSION), "0123456789") == 3)
+		status = (int)strtol(buf + strlen(HTTP_VERSION), NULL, 10);
 done:
 	close(fd);
 	return status;

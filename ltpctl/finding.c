@@ -20,6 +20,10 @@ static const struct {
 };
 
 static void
+finding_add(struct finding *, enum finding_status, const char *advice,
+    const char *fmt, va_list) __attribute__((__format__(printf, 4, 0)));
+
+static void
 finding_add(struct finding *f, enum finding_status status, const char *advice,
     const char *fmt, va_list ap)
 {

@@ -613,7 +613,7 @@ ping_name(struct ping *p)
 	}
 	if (p->ctl->cert_file != NULL) {
 		tlsclient_identity(&p->tls, p->client_id);
-	} else if (p->token[len] == ':' && len <= LTP_ID_MAX) {
+	} else if (len <= LTP_ID_MAX && p->token[len] == ':') {
 		memcpy(p->client_id, p->token, len);
 		p->client_id[len] = '\0';
 	}

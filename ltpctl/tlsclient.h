@@ -7,9 +7,11 @@
 
 #include <sys/types.h>
 
-#include <openssl/ssl.h>
-
 #include <stddef.h>
+
+/* Of OpenSSL, whose headers not everybody needs who speaks TLS. */
+struct ssl_ctx_st;
+struct ssl_st;
 
 #define TLSCLIENT_TEXT_MAX 256
 #define TLSCLIENT_ID_MAX   257 /* bytes of an identity, with its NUL */
@@ -21,8 +23,8 @@ struct tlsclient_files {
 };
 
 struct tlsclient {
-	SSL_CTX *ctx;
-	SSL *ssl;
+	struct ssl_ctx_st *ctx;
+	struct ssl_st *ssl;
 	short events; /* after EAGAIN: what poll(2) is to wait for */
 	char text[TLSCLIENT_TEXT_MAX]; /* printable: what went wrong */
 };
