@@ -171,6 +171,12 @@ void conf_env_free(struct conf_env *);
  */
 struct conf *conf_load(const char *path, const struct conf_env *,
     char *const *defs, size_t ndefs, char error[CONF_ERROR_MAX]);
+/*
+ * The same, but whether settings go together is not asked: for who wants to
+ * say more about a configuration that conf_load() refuses.
+ */
+struct conf *conf_load_loose(const char *path, const struct conf_env *,
+    char *const *defs, size_t ndefs, char error[CONF_ERROR_MAX]);
 void conf_free(struct conf *);
 /* Wipe the secrets of a configuration; they still print as <set>. */
 void conf_forget(struct conf *);

@@ -50,6 +50,7 @@ struct loader {
 	char **table; /* names of those seen so far */
 	size_t ntables;
 	char *error;
+	bool loose; /* settings need not go together */
 };
 
 static int load_error(struct loader *, const char *fmt, ...)
@@ -540,6 +541,8 @@ load_all(struct loader *ld, const struct conf_env *env, char *const *defs,
 		if (load_definition(ld, defs[i]) == -1)
 			return -1;
 	}
+	if (ld->loose)
+		return 0;
 	if (check_addr(ld) == -1 || check_metrics(ld) == -1 ||
 	    check_auth(ld) == -1 || check_audit(ld) == -1 ||
 	    check_built(ld) == -1)
@@ -547,24 +550,41 @@ load_all(struct loader *ld, const struct conf_env *env, char *const *defs,
 	return 0;
 }
 
+static struct conf *
+load(struct loader *ld, const struct conf_env *env, char *const *defs,
+    size_t ndefs)
+{
+	size_t i;
+
+	ld->conf = conf_new();
+	if (ld->conf == NULL) {
+		load_error(ld, "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	if (load_all(ld, env, defs, ndefs) == -1) {
+		conf_free(ld->conf);
+		ld->conf = NULL;
+	}
+	for (i = 0; i < ld->ntables; i++)
+		free(ld->table[i]);
+	free(ld->table);
+	return ld->conf;
+}
+
 struct conf *
 conf_load(const char *path, const struct conf_env *env, char *const *defs,
     size_t ndefs, char error[CONF_ERROR_MAX])
 {
 	struct loader ld = { .path = path, .error = error };
-	size_t i;
 
-	ld.conf = conf_new();
-	if (ld.conf == NULL) {
-		load_error(&ld, "%s", strerror(ENOMEM));
-		return NULL;
-	}
-	if (load_all(&ld, env, defs, ndefs) == -1) {
-		conf_free(ld.conf);
-		ld.conf = NULL;
-	}
-	for (i = 0; i < ld.ntables; i++)
-		free(ld.table[i]);
-	free(ld.table);
-	return ld.conf;
+	return load(&ld, env, defs, ndefs);
+}
+
+struct conf *
+conf_load_loose(const char *path, const struct conf_env *env, char *const *defs,
+    size_t ndefs, char error[CONF_ERROR_MAX])
+{
+	struct loader ld = { .path = path, .error = error, .loose = true };
+
+	return load(&ld, env, defs, ndefs);
 }
