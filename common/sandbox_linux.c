@@ -430,7 +430,7 @@ sandbox_pledge(const char *promises)
 		{ "dns",
 		    { LL_FS_READ_FILE | LL_FS_READ_DIR | LL_FS_RESOLVE_UNIX,
 			LL_NET_SEND_UDP, 0 } },
-		{ "inet", { 0, LL_NET_CONNECT_TCP, 0 } },
+		{ "inet", { 0, LL_NET_CONNECT_TCP | LL_NET_BIND_TCP, 0 } },
 		{ "tty", { LL_FS_IOCTL_DEV, 0, 0 } },
 		{ "unix", { LL_FS_RESOLVE_UNIX, 0, 0 } },
 	};

@@ -20,8 +20,10 @@
 #include "json.h"
 #include "limit.h"
 #include "remote.h"
+#include "secure.h"
 #include "session.h"
 #include "shared.h"
+#include "tls.h"
 #include "upgrade.h"
 #include "worker.h"
 
@@ -85,6 +87,26 @@ static int
 client_fd(const struct client *c)
 {
 	return event_get_fd(&c->readable);
+}
+
+/* NULL: what it says is plain. */
+static struct tls *
+client_tls(const struct client *c)
+{
+	return c->remote == NULL ? NULL : c->remote->tls;
+}
+
+/* Read from it again, and what TLS has read already. */
+static int
+client_listen(struct client *c)
+{
+	struct tls *tls = client_tls(c);
+
+	if (event_add(&c->readable, NULL) == -1)
+		return -1;
+	if (tls != NULL && tls_pending(tls))
+		event_active(&c->readable, EV_READ, 0);
+	return 0;
 }
 
 /* ---- passages ---- */
@@ -334,6 +356,36 @@ client_admit(struct client *c)
 		client_served(c);
 }
 
+/*
+ * What can be refused before it costs a handshake is just closed; who is one
+ * too many is told so behind it.
+ */
+static void
+client_admit_secure(struct client *c)
+{
+	if (c->worker->draining) {
+		c->passage->close_reason = "shutting down";
+		c->broken = true;
+	} else if (!c->refused && !c->proxied && !address_hold(c, &c->addr)) {
+		++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+		c->passage->close_reason =
+		    "too many connections from this address";
+		client_warn(c, CATEGORY_IP_RATE_LIMIT, "closing",
+		    c->passage->close_reason);
+		c->broken = true;
+	}
+	if (c->broken)
+		client_served(c);
+}
+
+static bool
+client_wants_tls(const struct client *c)
+{
+	const struct settings *s = c->worker->settings;
+
+	return c->remote != NULL && s->has_remote && s->remote.tls;
+}
+
 void
 client_new(struct worker *w, int fd, const struct msg_conn *m)
 {
@@ -352,7 +404,8 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	    monotime_diff_us(w->now, c->accepted));
 	if (event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST,
 		client_event, c) == -1 ||
-	    event_add(&c->readable, NULL) == -1) {
+	    event_add(&c->readable, NULL) == -1 ||
+	    (client_wants_tls(c) && secure_new(c) == -1)) {
 		client_no_memory(c);
 		client_free(c);
 		return;
@@ -361,7 +414,10 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	    monotime_add_ms(c->accepted,
 		c->remote != NULL ? remote_handshake_ms(c)
 				  : w->settings->node.handshake_timeout_ms));
-	client_admit(c);
+	if (c->state == CLIENT_TLS)
+		client_admit_secure(c);
+	else
+		client_admit(c);
 }
 
 void
@@ -377,6 +433,7 @@ client_free(struct client *c)
 	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
+	tls_free(client_tls(c));
 	client_drop_passage(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
@@ -428,7 +485,11 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 static size_t
 client_write(struct client *c, const uint8_t *data, size_t len)
 {
-	ssize_t n = send(client_fd(c), data, len, MSG_NOSIGNAL);
+	struct tls *tls = client_tls(c);
+	ssize_t n;
+
+	n = tls == NULL ? send(client_fd(c), data, len, MSG_NOSIGNAL)
+			: tls_write(tls, data, len);
 
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
@@ -490,6 +551,8 @@ client_linger(struct client *c)
 		client_time(c, TIMED_LINGERING,
 		    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
 	if (p->out == NULL && !p->shut) {
+		if (client_tls(c) != NULL)
+			tls_close(client_tls(c));
 		shutdown(client_fd(c), SHUT_WR);
 		p->shut = true;
 		event_add(&c->readable, NULL);
@@ -583,7 +646,7 @@ client_signed_in(
 	if (result == LOGIN_GRANTED)
 		result = client_identify(c, id, len);
 	if (!c->broken) {
-		event_add(&c->readable, NULL);
+		client_listen(c);
 		if (upgrading) {
 			handshake_signed_in(c, result);
 		} else {
@@ -785,21 +848,24 @@ client_read_end(struct client *c)
 		c->broken = true;
 }
 
-static void
-client_read(struct client *c)
+/* False when there was nothing. */
+static bool
+client_read_once(struct client *c)
 {
+	struct tls *tls = client_tls(c);
 	struct worker *w = c->worker;
 	ssize_t n;
 
-	n = recv(client_fd(c), w->input, sizeof(w->input), 0);
+	n = tls == NULL ? recv(client_fd(c), w->input, sizeof(w->input), 0)
+			: tls_read(tls, w->input, sizeof(w->input));
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			c->broken = true;
-		return;
+		return false;
 	}
 	if (n == 0) {
 		client_read_end(c);
-		return;
+		return false;
 	}
 	c->bytes_in += n;
 	*client_counter(c, COUNT_BYTES_IN) += n;
@@ -809,6 +875,7 @@ client_read(struct client *c)
 	 * also when none is wanted: the next input need not cover it.
 	 */
 	explicit_bzero(w->input, n);
+	return true;
 }
 
 /* No more is read from it while its messages could not be logged. */
@@ -823,11 +890,34 @@ client_park(struct client *c)
 	return true;
 }
 
+/* TLS hands out one record at a time. */
+static void
+client_read_records(struct client *c, struct tls *tls)
+{
+	tls_wake(tls);
+	while (client_read_once(c) && !c->broken &&
+	       c->state != CLIENT_SIGN_IN && c->state != CLIENT_GREETING &&
+	       !client_park(c))
+		continue;
+	tls_sleep(tls);
+}
+
+static void
+client_read(struct client *c)
+{
+	struct tls *tls = client_tls(c);
+
+	if (tls == NULL)
+		client_read_once(c);
+	else
+		client_read_records(c, tls);
+}
+
 void
 client_unpark(struct client *c)
 {
 	if (c->parked && c->state == CLIENT_OPEN && !client_is_stuck(c))
-		event_add(&c->readable, NULL);
+		client_listen(c);
 	c->parked = false;
 }
 
@@ -842,10 +932,43 @@ client_event(int fd, short what, void *arg)
 		client_flush(c);
 		if (!client_is_stuck(c) && !c->broken &&
 		    (c->state == CLIENT_OPEN || c->state == CLIENT_HTTP))
-			event_add(&c->readable, NULL);
+			client_listen(c);
 	}
 	if ((what & EV_READ) != 0 && !client_park(c))
 		client_read(c);
+	client_served(c);
+}
+
+/* From now on it is a client like any other. */
+static void
+client_take_back(struct client *c)
+{
+	int fd = client_fd(c);
+
+	event_del(&c->readable);
+	event_assign(&c->readable, c->worker->base, fd, EV_READ | EV_PERSIST,
+	    client_event, c);
+	if (event_add(&c->readable, NULL) == -1)
+		client_no_memory(c);
+}
+
+void
+client_secured(struct client *c)
+{
+	client_take_back(c);
+	c->state = CLIENT_HTTP;
+	if (c->refused)
+		client_refuse_one_more(c);
+	else if (!c->broken)
+		client_read(c);
+	client_served(c);
+}
+
+void
+client_insecure(struct client *c)
+{
+	client_take_back(c);
+	c->state = CLIENT_CLOSING;
 	client_served(c);
 }
 
@@ -853,6 +976,9 @@ void
 client_expired(struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_TLS:
+		secure_expired(c);
+		break;
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
 		client_untime(c);
@@ -906,6 +1032,10 @@ void
 client_shutdown(struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_TLS:
+		c->passage->close_reason = "shutting down";
+		c->broken = true;
+		break;
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
 		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",

@@ -30,7 +30,8 @@ struct upgrade;
 struct worker;
 
 enum client_state {
-	CLIENT_HTTP = 1, /* the upgrade request is coming in */
+	CLIENT_TLS = 1, /* its handshake; see secure.c */
+	CLIENT_HTTP, /* the upgrade request is coming in */
 	CLIENT_SIGN_IN, /* auth is asked about the upgrade */
 	CLIENT_OPEN, /* WebSocket frames */
 	CLIENT_GREETING, /* auth is asked about a hello */
@@ -154,6 +155,11 @@ void client_signed_in(
 
 /* The audit log has room again, or it never will: read on. */
 void client_unpark(struct client *);
+
+/* Its TLS handshake is done; serve what came behind it. */
+void client_secured(struct client *);
+/* Its TLS handshake has failed: nothing more is said. */
+void client_insecure(struct client *);
 
 /* The clock has passed its deadline. */
 void client_expired(struct client *);

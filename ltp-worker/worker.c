@@ -1,8 +1,8 @@
 /*
  * Worker.  Reads bytes from strangers, so it owns nothing worth stealing: no
  * key, no path, only descriptors that the supervisor passed.  It hears the
- * supervisor and the auth process and nobody else, and tells ltp-audit.  After its first
- * configuration it enters its sandbox and opens nothing any more.
+ * supervisor, ltp-auth and ltp-sign and nobody else, and tells ltp-audit.  After
+ * its first configuration it enters its sandbox and opens nothing any more.
  */
 #include "worker.h"
 
@@ -141,6 +141,7 @@ worker_conf_begin(struct worker *w, struct msg *m)
 	struct msg_conf_begin begin;
 
 	memcpy(&begin, m->data, sizeof(begin));
+	tls_desk_begin(&w->tls);
 	settings_free(w->next);
 	if ((w->next = settings_new(begin.generation)) == NULL)
 		fatal("configuration");
@@ -166,6 +167,31 @@ worker_conf_record(struct worker *w, struct msg *m)
 		rv = settings_agent(w->next, m->data, m->len);
 	if (rv == -1)
 		fatalx("%s makes no sense", msg_name(m->type));
+}
+
+/* A node without TLS has nothing of it in memory. */
+static void
+worker_start_signer(struct worker *w)
+{
+	if (w->signer.base == NULL &&
+	    signer_init(&w->signer, w->base, w->parent) == -1)
+		fatalx("tls: cannot start");
+}
+
+static void
+worker_conf_tls(struct worker *w, struct msg *m)
+{
+	struct msg_conf_tls conf;
+	const char *why;
+
+	if (w->next == NULL || !w->next->has_remote || !w->next->remote.tls)
+		fatalx("tls without a remote listener");
+	memcpy(&conf, m->data, sizeof(conf));
+	worker_start_signer(w);
+	if (tls_desk_conf(
+		&w->tls, m->fds[0], &conf, w->next->remote.mtls, &why) == -1)
+		fatalx("tls: %s", why);
+	w->next->records++;
 }
 
 static void
@@ -204,6 +230,7 @@ worker_conf_commit(struct worker *w)
 	settings_free(w->settings);
 	w->settings = w->next;
 	w->next = NULL;
+	tls_desk_commit(&w->tls);
 	TAILQ_FOREACH(c, &w->clients, all)
 		c->ws.max_message = w->settings->node.max_message_bytes;
 	remote_commit(w);
@@ -225,6 +252,14 @@ worker_take_shared(struct worker *w, struct msg *m)
 }
 
 static void
+worker_take_signer(struct worker *w, int fd, const struct msg_peer *peer)
+{
+	worker_start_signer(w);
+	if (signer_set(&w->signer, fd, peer) == -1)
+		fatal("sign: no channel");
+}
+
+static void
 worker_take_peer(struct worker *w, struct msg *m)
 {
 	struct msg_peer peer;
@@ -234,6 +269,8 @@ worker_take_peer(struct worker *w, struct msg *m)
 		login_set_auth(w, m->fds[0], &peer);
 	else if (peer.role == ROLE_AUDIT)
 		journal_set_audit(w, m->fds[0], &peer);
+	else if (peer.role == ROLE_SIGN)
+		worker_take_signer(w, m->fds[0], &peer);
 	else
 		fatalx("introduced to %u", peer.role);
 	m->fds[0] = -1;
@@ -431,6 +468,9 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 	case MSG_CONF_AGENT:
 		worker_conf_record(w, m);
 		break;
+	case MSG_CONF_TLS:
+		worker_conf_tls(w, m);
+		break;
 	case MSG_CONF_END:
 		worker_conf_end(w, m);
 		break;
@@ -491,6 +531,7 @@ worker_init(struct worker *w, unsigned slot)
 	TAILQ_INIT(&w->lingering);
 	remote_init(&w->remotes);
 	login_init(&w->logins);
+	tls_desk_init(&w->tls, &w->signer);
 	if ((w->base = event_base_new()) == NULL ||
 	    (w->json = json_new()) == NULL || journal_init(w) == -1)
 		fatal("cannot start");

@@ -20,6 +20,8 @@
 #include "output.h"
 #include "remote.h"
 #include "settings.h"
+#include "signer.h"
+#include "tls.h"
 
 #define WORKER_READ_MAX (32 * 1024) /* bytes taken from a socket at once */
 
@@ -41,6 +43,8 @@ struct worker {
 	struct login_desk logins;
 	struct journal journal;
 	struct remote_desk remotes;
+	struct signer signer; /* without a base before it is needed */
+	struct tls_desk tls;
 	struct count count;
 	struct monotime now; /* when the current wake-up began */
 

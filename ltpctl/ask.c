@@ -247,10 +247,9 @@ ask_open(struct ask *a, const char *path)
 	if (a->fd == -1)
 		return ask_fail(a, "socket: %s", strerror(errno));
 	if (ask_connect(a, &sun) == -1) {
+		a->absent = errno == ENOENT || errno == ECONNREFUSED;
 		ask_fail(a, "%s: %s%s", path, strerror(errno),
-		    errno == ENOENT || errno == ECONNREFUSED
-			? " (is ltpd running?)"
-			: "");
+		    a->absent ? " (is ltpd running?)" : "");
 		goto fail;
 	}
 	if (ask_hello(a) == -1)

@@ -20,6 +20,7 @@
 struct ask {
 	int fd;
 	bool greeted; /* the version is agreed on */
+	bool absent; /* nobody listens on the socket */
 	int timeout_ms; /* for the next message */
 	char text[ASK_TEXT_MAX]; /* printable: what failed, or a remark */
 	uint8_t buf[ASK_DATAGRAM_MAX];

@@ -10,11 +10,13 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ask.h"
+#include "doctor.h"
 #include "key.h"
 #include "keyedit.h"
 #include "ltpctl.h"
@@ -22,6 +24,7 @@
 #include "ping.h"
 #include "sandbox.h"
 #include "show.h"
+#include "token.h"
 #include "top.h"
 #include "trace.h"
 
@@ -30,7 +33,7 @@
 #define LTPCTL_MAX_FILES    10000
 #define LTPCTL_MAX_INTERVAL 3600000 /* ms */
 #define LTPCTL_TEXT_MAX     (ASK_TEXT_MAX + 256)
-#define SYNOPSIS_MAX        80
+#define SYNOPSIS_MAX        160
 /* To replace a file and keep its owner. */
 #define KEY_PROMISES "stdio rpath wpath cpath fattr chown flock"
 
@@ -66,10 +69,16 @@ static const struct verb verbs[] = {
 	    "is the audit log what ltpd wrote?" },
 	{ { "trace", "head" }, "file", "", 1, 1, "stdio rpath", "stdio rpath",
 	    trace_head_run, 0, "index and hash of its last line" },
+	{ { "token", "generate" }, "[-i id] [-o file]", "Io", 0, 0,
+	    KEY_PROMISES, "stdio", token_generate_run, 0,
+	    "make a token for the remote listener" },
 	{ { "disconnect", NULL }, "session", "", 1, 1, "stdio unix", "stdio",
 	    disconnect_run, 0, "close one session" },
 	{ { "stop", NULL }, "", "", 0, 0, "stdio unix", "stdio", stop_run, 0,
 	    "drain and end the node" },
+	{ { "doctor", NULL }, "[-f ltpd.conf]", "f", 0, 0,
+	    "stdio rpath unix inet", "stdio rpath unix inet", doctor_run, 0,
+	    "is the node set up as it should be?" },
 	{ { "key", "add" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
 	    key_edit_run, KEYEDIT_ADD, "make a key and add it to a file" },
 	{ { "key", "generate" }, "[-o file] id", "o", 1, 1, KEY_PROMISES,
@@ -80,8 +89,11 @@ static const struct verb verbs[] = {
 	    key_edit_run, KEYEDIT_REMOVE, "take an id out of a key file" },
 	{ { "key", "rotate" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
 	    key_edit_run, KEYEDIT_ROTATE, "make another key for an id" },
-	{ { "ping", NULL }, "[-c count] [-i ms] [--key-file file] [url]", "cik",
-	    0, 1, "stdio rpath unix inet dns", "stdio", ping_run, 0,
+	{ { "ping", NULL },
+	    "[-c count] [-i ms] [--id id] [--key-file file] "
+	    "[--token-file file] [--ca file] [--cert file --cert-key file] "
+	    "[url]",
+	    "CIKacikt", 0, 1, "stdio rpath unix inet dns", "stdio", ping_run, 0,
 	    "connect as a client and time the answers" },
 	{ { "top", NULL }, "[-i ms] [-n count]", "in", 0, 0, "stdio unix tty",
 	    "stdio tty", top_run, 0, "watch the node at work" },
@@ -91,7 +103,14 @@ static const struct verb verbs[] = {
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
+/* Those without a letter have one that cannot be given. */
 static const struct option longopts[] = {
+	{ "ca", required_argument, NULL, 'a' },
+	{ "cert", required_argument, NULL, 'C' },
+	{ "cert-key", required_argument, NULL, 'K' },
+	{ "id", required_argument, NULL, 'I' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "token-file", required_argument, NULL, 't' },
 	{ "key-file", required_argument, NULL, 'k' },
 	{ "public-key", required_argument, NULL, 'p' },
 	{ NULL, 0, NULL, 0 },
@@ -249,15 +268,60 @@ option_number(struct ltpctl *ctl, int letter, const char *text, long long max)
 	return n;
 }
 
-/* Options may stand before and after the verb.  Letters seen go to seen. */
+/* Options whose argument is kept as it is. */
+static const struct {
+	int letter;
+	size_t offset; /* of a const char * in struct ltpctl */
+} texts[] = {
+	{ 'C', offsetof(struct ltpctl, cert_file) },
+	{ 'I', offsetof(struct ltpctl, id) },
+	{ 'K', offsetof(struct ltpctl, cert_key_file) },
+	{ 'a', offsetof(struct ltpctl, ca_file) },
+	{ 'f', offsetof(struct ltpctl, conf_path) },
+	{ 'k', offsetof(struct ltpctl, key_file) },
+	{ 'o', offsetof(struct ltpctl, key_output) },
+	{ 'p', offsetof(struct ltpctl, public_key) },
+	{ 's', offsetof(struct ltpctl, socket) },
+	{ 't', offsetof(struct ltpctl, token_file) },
+};
+
 static void
+option_text(struct ltpctl *ctl, int letter, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].letter == letter)
+			*(const char **)((char *)ctl + texts[i].offset) = text;
+	}
+}
+
+/* -i is a time, but for a token, which takes none, it is its id. */
+static void
+option_i(struct ltpctl *ctl, char seen[UCHAR_MAX], const char *text)
+{
+	if (ctl->verb->run != token_generate_run) {
+		ctl->interval_ms =
+		    option_number(ctl, 'i', text, LTPCTL_MAX_INTERVAL);
+		return;
+	}
+	ctl->id = text;
+	seen['i'] = 0;
+}
+
+/*
+ * Options may stand before and after the verb.  Letters seen go to seen;
+ * returns the argument of -i, which only the verb gives a meaning.
+ */
+static const char *
 options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 {
+	const char *i = NULL;
 	int ch;
 
 	opterr = 0;
 	while ((ch = getopt_long(
-		    argc, argv, ":c:i:jk:n:o:p:s:", longopts, NULL)) != -1) {
+		    argc, argv, ":c:f:i:jk:n:o:p:s:", longopts, NULL)) != -1) {
 		switch (ch) {
 		case 'c':
 		case 'n':
@@ -265,34 +329,37 @@ options_parse(struct ltpctl *ctl, int argc, char **argv, char seen[UCHAR_MAX])
 			    option_number(ctl, ch, optarg, LTPCTL_MAX_COUNT);
 			break;
 		case 'i':
-			ctl->interval_ms =
-			    option_number(ctl, ch, optarg, LTPCTL_MAX_INTERVAL);
+			i = optarg;
 			break;
 		case 'j':
 			ctl->json = true;
 			output_init(&ctl->to, stdout, true);
 			break;
-		case 'k':
-			ctl->key_file = optarg;
-			break;
-		case 'o':
-			ctl->key_output = optarg;
-			break;
-		case 'p':
-			ctl->public_key = optarg;
-			break;
-		case 's':
-			ctl->socket = optarg;
-			break;
 		case ':':
 			usage(ctl, "option -%c needs a value", optopt);
-		default:
+		case '?':
 			if (optopt != 0)
 				usage(ctl, "unknown option -%c", optopt);
 			usage(ctl, "unknown option %s", argv[optind - 1]);
+		default:
+			option_text(ctl, ch, optarg);
 		}
 		seen[ch] = 1;
 	}
+	return i;
+}
+
+static _Noreturn void
+usage_option(struct ltpctl *ctl, int letter)
+{
+	const struct option *o;
+
+	for (o = longopts; o->name != NULL; o++) {
+		if (o->val == letter)
+			usage(ctl, "%s takes no option --%s",
+			    ctl->verb->words[0], o->name);
+	}
+	usage(ctl, "%s takes no option -%c", ctl->verb->words[0], letter);
 }
 
 static void
@@ -304,18 +371,19 @@ options_check(struct ltpctl *ctl, const char seen[UCHAR_MAX])
 	for (ch = 1; ch < UCHAR_MAX; ch++) {
 		if (seen[ch] && ch != 'j' && ch != 's' &&
 		    strchr(v->options, ch) == NULL)
-			usage(ctl, "%s takes no option -%c", v->words[0], ch);
+			usage_option(ctl, ch);
 	}
 	if (ctl->nargs < v->min_args || ctl->nargs > v->max_args)
 		usage(ctl, "%s: wrong number of arguments", v->words[0]);
 }
 
-static const char *
-socket_default(void)
+static void
+socket_default(struct ltpctl *ctl)
 {
 	const char *path = getenv("LTPD_CONTROL_SOCKET");
 
-	return path != NULL && path[0] != '\0' ? path : LTPCTL_SOCKET;
+	ctl->socket_given = path != NULL && path[0] != '\0';
+	ctl->socket = ctl->socket_given ? path : LTPCTL_SOCKET;
 }
 
 /* ---- verbs that are one question ---- */
@@ -459,16 +527,23 @@ int
 main(int argc, char *argv[])
 {
 	char seen[UCHAR_MAX] = { 0 };
-	struct ltpctl ctl = { .socket = socket_default() };
+	struct ltpctl ctl = { .socket = NULL };
+	const char *i;
 	int status, used;
 
 	if (sandbox_harden(0) == -1)
 		err(LTPCTL_FAILED, "cannot harden the process");
 	output_init(&ctl.to, stdout, false);
-	options_parse(&ctl, argc, argv, seen);
+	i = options_parse(&ctl, argc, argv, seen);
+	if (ctl.socket == NULL)
+		socket_default(&ctl);
+	else
+		ctl.socket_given = true;
 	used = verb_find(&ctl, argc - optind, argv + optind);
 	ctl.args = argv + optind + used;
 	ctl.nargs = argc - optind - used;
+	if (i != NULL)
+		option_i(&ctl, seen, i);
 	options_check(&ctl, seen);
 	if (sandbox_pledge(ctl.verb->setup) == -1)
 		err(LTPCTL_FAILED, "pledge");

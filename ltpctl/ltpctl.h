@@ -22,9 +22,16 @@ enum ltpctl_status {
 struct ltpctl {
 	const struct verb *verb;
 	const char *socket; /* of the supervisor */
+	bool socket_given; /* by an option or the environment */
+	const char *conf_path; /* of ltpd.conf, NULL: not given */
 	unsigned count; /* heartbeats, screens; 0: not given */
 	unsigned interval_ms; /* 0: not given */
+	const char *id; /* of a token, or who to be; NULL: not given */
 	const char *key_file; /* NULL: no key */
+	const char *token_file; /* NULL: no token */
+	const char *cert_file; /* ours, NULL: none */
+	const char *cert_key_file; /* its private key */
+	const char *ca_file; /* NULL: the system's */
 	const char *key_output; /* where a key goes beside stdout, or NULL */
 	const char *public_key; /* in hex, or a file of them; NULL: none */
 	bool json;

@@ -1,7 +1,8 @@
 /*
- * ping: a real client of the node.  It upgrades, says hello, sends
- * heartbeats and times the answers, asks for a route, closes, and takes
- * nothing for granted: whatever comes back must answer what was sent.
+ * ping: a real client of the node, of its plain and of its remote listener.
+ * It upgrades, says hello, sends heartbeats and times the answers, asks for a
+ * route, closes, and takes nothing for granted: whatever comes back must
+ * answer what was sent.
  */
 #include <sys/stat.h>
 
@@ -25,6 +26,7 @@
 #include "output_json.h"
 #include "ping.h"
 #include "show.h"
+#include "tlsclient.h"
 #include "wsclient.h"
 
 #define PING_URL         "ws://127.0.0.1:7070"
@@ -34,15 +36,19 @@
 #define PING_TIMEOUT_MS  5000 /* for each step */
 #define PING_TEXT_MAX    1536
 #define PING_SAID_MAX    512 /* of a text that the node chose, encoded */
-#define PING_MESSAGE_MAX 256
+#define PING_SESSION_MAX 128 /* bytes of a session_id */
 
 struct ping {
 	struct ltpctl *ctl;
 	char url[PING_URL_MAX];
 	struct wsurl at;
 	struct wsclient ws;
+	struct tlsclient tls;
 	char key[AUTH_KEY_MAX + 2]; /* wiped once it was sent */
-	char client_id[32]; /* what we call ourselves */
+	char token[LTP_ID_MAX + 1 + AUTH_KEY_MAX + 2]; /* the same */
+	char client_id[LTP_ID_MAX + 1]; /* what we call ourselves */
+	char session_id[PING_SESSION_MAX]; /* empty: the node has said none */
+	json_int_t seq; /* of the last message with a session_id */
 	char *identity; /* what the node calls us, or NULL */
 	json_t *node_id; /* a string, or NULL until the node says it */
 	json_t *sector; /* the same */
@@ -133,14 +139,14 @@ done:
 	ask_close(&a);
 }
 
-/* ---- the key ---- */
+/* ---- key and token ---- */
 
 /*
- * The first line of n bytes in buf, a key as a header may carry it.  NULL, or
- * why it is none.
+ * The first line of n bytes in buf, a key of at most max as a header may
+ * carry it.  NULL, or why it is none.
  */
 static const char *
-key_check(char *buf, size_t n)
+key_check(char *buf, size_t n, size_t max)
 {
 	size_t i, len;
 
@@ -151,7 +157,7 @@ key_check(char *buf, size_t n)
 	buf[len] = '\0';
 	if (len == 0)
 		return "the first line is empty";
-	if (len > AUTH_KEY_MAX)
+	if (len > max)
 		return "the key is too long";
 	for (i = 0; i < len; i++) {
 		if (!isgraph((unsigned char)buf[i]))
@@ -160,8 +166,9 @@ key_check(char *buf, size_t n)
 	return NULL;
 }
 
+/* The first line of a file into buf. */
 static int
-ping_read_key(struct ping *p, const char *path)
+ping_read_key(struct ping *p, const char *path, char *buf, size_t size)
 {
 	const char *why;
 	struct stat st;
@@ -182,11 +189,11 @@ ping_read_key(struct ping *p, const char *path)
 		    (unsigned)st.st_mode & 07777);
 		goto done;
 	}
-	if ((n = read(fd, p->key, sizeof(p->key) - 1)) == -1) {
+	if ((n = read(fd, buf, size - 1)) == -1) {
 		ping_fail(p, "%s: %s", path, strerror(errno));
 		goto done;
 	}
-	if ((why = key_check(p->key, (size_t)n)) != NULL) {
+	if ((why = key_check(buf, (size_t)n, size - 2)) != NULL) {
 		ping_fail(p, "%s: %s", path, why);
 		goto done;
 	}
@@ -270,25 +277,29 @@ ping_reply(struct ping *p, const char *type)
 	}
 }
 
-static int ping_say(struct ping *, const char *, ...)
-    __attribute__((__format__(printf, 2, 3)));
-
+/*
+ * A message, which is taken; NULL: there was no memory.  Once the node has
+ * named a session, each one belongs to it and has its number.
+ */
 static int
-ping_say(struct ping *p, const char *fmt, ...)
+ping_say(struct ping *p, json_t *o)
 {
-	char text[PING_MESSAGE_MAX];
-	va_list ap;
-	int len;
+	char *text = NULL;
+	int ret = -1;
 
-	va_start(ap, fmt);
-	len = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (len < 0 || (size_t)len >= sizeof(text))
-		return ping_fail(p, "message too long");
-	if (wsclient_send(
-		&p->ws, WS_OP_TEXT, text, (size_t)len, ping_deadline()) == -1)
-		return ping_fail(p, "%s", p->ws.text);
-	return 0;
+	if (o != NULL && p->session_id[0] != '\0') {
+		output_json_str(o, "session_id", p->session_id);
+		output_json_int(o, "seq", ++p->seq);
+	}
+	if (o != NULL)
+		text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (text == NULL)
+		return ping_fail(p, "%s", strerror(ENOMEM));
+	ret = wsclient_send(
+	    &p->ws, WS_OP_TEXT, text, strlen(text), ping_deadline());
+	free(text);
+	return ret == 0 ? 0 : ping_fail(p, "%s", p->ws.text);
 }
 
 /*
@@ -301,6 +312,7 @@ ping_check_identity(struct ping *p, const json_t *o)
 	const char *id = json_string_value(json_object_get(o, "client_id"));
 	const char *expected = p->identity;
 
+	/* With a key, the node may know us by another name than ours. */
 	if (expected == NULL && p->ctl->key_file == NULL)
 		expected = p->client_id;
 	if (id == NULL || id[0] == '\0')
@@ -317,16 +329,39 @@ ping_check_identity(struct ping *p, const json_t *o)
 static int
 ping_open(struct ping *p)
 {
-	const char *key = p->ctl->key_file != NULL ? p->key : NULL;
+	const struct wsclient_login login = {
+		.key = p->ctl->key_file != NULL ? p->key : NULL,
+		.token = p->ctl->token_file != NULL ? p->token : NULL,
+	};
 	int ret = -1;
 
 	if (wsclient_connect(&p->ws, &p->at, ping_deadline()) == -1)
 		goto done;
+	/* Certificates of the system are looked up as they are needed. */
+	if (p->at.tls &&
+	    wsclient_secure(&p->ws, &p->at, &p->tls, ping_deadline()) == -1)
+		goto done;
 	ltpctl_connected(p->ctl);
-	ret = wsclient_upgrade(&p->ws, &p->at, key, ping_deadline());
+	ret = wsclient_upgrade(&p->ws, &p->at, &login, ping_deadline());
 done:
 	explicit_bzero(p->key, sizeof(p->key));
+	explicit_bzero(p->token, sizeof(p->token));
 	return ret == 0 ? 0 : ping_fail(p, "%s", p->ws.text);
+}
+
+/* A session that the node has named: from now on it is in each message. */
+static int
+ping_take_session(struct ping *p, const json_t *o)
+{
+	const json_t *id = json_object_get(o, "session_id");
+
+	if (id == NULL)
+		return 0;
+	if (!json_is_string(id) || json_string_length(id) == 0 ||
+	    json_string_length(id) >= sizeof(p->session_id))
+		return ping_fail(p, "hello_ack with a bad session_id");
+	strlcpy(p->session_id, json_string_value(id), sizeof(p->session_id));
+	return 0;
 }
 
 static int
@@ -336,8 +371,8 @@ ping_hello(struct ping *p)
 	json_t *o;
 	int ret = -1;
 
-	if (ping_say(p, "{\"type\":\"hello\",\"client_id\":\"%s\"}",
-		p->client_id) == -1)
+	if (ping_say(p, json_pack("{s:s,s:s}", "type", "hello", "client_id",
+			    p->client_id)) == -1)
 		return -1;
 	if ((o = ping_reply(p, "hello_ack")) == NULL)
 		return -1;
@@ -347,7 +382,7 @@ ping_hello(struct ping *p)
 	else if (!json_is_true(json_object_get(o, "accepted")))
 		ping_fail(p, "the node did not accept the hello");
 	else
-		ret = 0;
+		ret = ping_take_session(p, o);
 	json_decref(o);
 	if (ret == 0 && !p->ctl->json)
 		printf("PING %s (%s): node %s\n", p->url, p->ws.peer, node);
@@ -382,10 +417,9 @@ ping_heartbeat(struct ping *p)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 	begin = monotime_now();
-	if (ping_say(p,
-		"{\"type\":\"heartbeat\",\"client_id\":\"%s\","
-		"\"timestamp_ms\":%" PRId64 "}",
-		p->client_id, ms) == -1)
+	if (ping_say(
+		p, json_pack("{s:s,s:s,s:I}", "type", "heartbeat", "client_id",
+		       p->client_id, "timestamp_ms", (json_int_t)ms)) == -1)
 		return -1;
 	p->sent++;
 	if ((o = ping_reply(p, "heartbeat_ack")) == NULL)
@@ -451,8 +485,8 @@ ping_route(struct ping *p)
 	json_t *o;
 	int ret = -1;
 
-	if (ping_say(p, "{\"type\":\"route_request\",\"client_id\":\"%s\"}",
-		p->client_id) == -1)
+	if (ping_say(p, json_pack("{s:s,s:s}", "type", "route_request",
+			    "client_id", p->client_id)) == -1)
 		return -1;
 	if ((o = ping_reply(p, "route_suggestion")) == NULL)
 		return -1;
@@ -560,6 +594,57 @@ ping_print_json(const struct ping *p, bool ok)
 	json_decref(o);
 }
 
+/*
+ * Who to be: as was asked for, or as the token or the certificate says, which
+ * the node would not let us deny.
+ */
+static int
+ping_name(struct ping *p)
+{
+	size_t len = strcspn(p->token, ":");
+
+	if (p->ctl->id != NULL) {
+		if (p->ctl->id[0] == '\0' ||
+		    strlcpy(p->client_id, p->ctl->id, sizeof(p->client_id)) >=
+			sizeof(p->client_id))
+			return ping_fail(
+			    p, "--id: of 1 to %d bytes", LTP_ID_MAX);
+		return 0;
+	}
+	if (p->ctl->cert_file != NULL) {
+		tlsclient_identity(&p->tls, p->client_id);
+	} else if (len <= LTP_ID_MAX && p->token[len] == ':') {
+		memcpy(p->client_id, p->token, len);
+		p->client_id[len] = '\0';
+	}
+	if (p->client_id[0] == '\0')
+		snprintf(p->client_id, sizeof(p->client_id), "ltpctl-%ld",
+		    (long)getpid());
+	return 0;
+}
+
+/* What only a wss:// address has a use for. */
+static int
+ping_prepare_tls(struct ping *p)
+{
+	const struct ltpctl *ctl = p->ctl;
+	const struct tlsclient_files files = { .ca = ctl->ca_file,
+		.cert = ctl->cert_file,
+		.key = ctl->cert_key_file };
+
+	if ((ctl->cert_file == NULL) != (ctl->cert_key_file == NULL))
+		return ping_fail(p, "--cert and --cert-key go together");
+	if (!p->at.tls && (ctl->ca_file != NULL || ctl->cert_file != NULL))
+		return ping_fail(p, "certificates are for wss:// addresses");
+	if (!p->at.tls)
+		return 0;
+	/* OpenSSL writes to the socket as if it were a file. */
+	signal(SIGPIPE, SIG_IGN);
+	if (tlsclient_init(&p->tls, &files) == -1)
+		return ping_fail(p, "%s", p->tls.text);
+	return 0;
+}
+
 /* Everything up to the connection. */
 static int
 ping_prepare(struct ping *p)
@@ -567,8 +652,6 @@ ping_prepare(struct ping *p)
 	struct ltpctl *ctl = p->ctl;
 	const char *why;
 
-	snprintf(
-	    p->client_id, sizeof(p->client_id), "ltpctl-%ld", (long)getpid());
 	if (ctl->nargs == 0)
 		ping_ask_url(p);
 	else if (strlcpy(p->url, ctl->args[0], sizeof(p->url)) >=
@@ -576,9 +659,15 @@ ping_prepare(struct ping *p)
 		return ping_fail(p, "the address is too long");
 	if ((why = wsurl_parse(&p->at, p->url)) != NULL)
 		return ping_fail(p, "%s: %s", p->url, why);
-	if (ctl->key_file != NULL)
-		return ping_read_key(p, ctl->key_file);
-	return 0;
+	if (ctl->key_file != NULL &&
+	    ping_read_key(p, ctl->key_file, p->key, sizeof(p->key)) == -1)
+		return -1;
+	if (ctl->token_file != NULL &&
+	    ping_read_key(p, ctl->token_file, p->token, sizeof(p->token)) == -1)
+		return -1;
+	if (ping_prepare_tls(p) == -1)
+		return -1;
+	return ping_name(p);
 }
 
 int
@@ -591,7 +680,9 @@ ping_run(struct ltpctl *ctl)
 	if (ret == 0)
 		ret = ping_converse(&p);
 	explicit_bzero(p.key, sizeof(p.key));
+	explicit_bzero(p.token, sizeof(p.token));
 	wsclient_free(&p.ws);
+	tlsclient_free(&p.tls);
 	if (ctl->json)
 		ping_print_json(&p, ret == 0);
 	else

@@ -58,6 +58,31 @@ show_parse_process(struct msg_process *out, const struct ask_msg *m)
 	return wire_done(&w) ? 0 : -1;
 }
 
+int
+show_parse_key(struct show_key *out, const struct ask_msg *m)
+{
+	struct wire w;
+
+	wire_init(&w, m->data, m->len);
+	wire_copy(&w, &out->k, sizeof(out->k));
+	out->id = show_bytes(&w, out->k.id_len);
+	return wire_done(&w) ? 0 : -1;
+}
+
+int
+show_parse_setting(struct show_setting *out, const struct ask_msg *m)
+{
+	struct msg_ctl_config c;
+	struct wire w;
+
+	wire_init(&w, m->data, m->len);
+	wire_copy(&w, &c, sizeof(c));
+	out->name = show_bytes(&w, c.name_len);
+	out->value = show_bytes(&w, c.value_len);
+	out->origin = show_bytes(&w, c.origin_len);
+	return wire_done(&w) ? 0 : -1;
+}
+
 /* The next record of a page. */
 static int
 show_parse_session(struct show_session *out, struct wire *w)
@@ -130,12 +155,8 @@ static int
 show_key(struct output_to *to, const struct ask_msg *m)
 {
 	struct show_key key;
-	struct wire w;
 
-	wire_init(&w, m->data, m->len);
-	wire_copy(&w, &key.k, sizeof(key.k));
-	key.id = show_bytes(&w, key.k.id_len);
-	if (!wire_done(&w))
+	if (show_parse_key(&key, m) == -1)
 		return -1;
 	to->ops->key(to, &key);
 	return 0;
@@ -145,15 +166,8 @@ static int
 show_config(struct output_to *to, const struct ask_msg *m)
 {
 	struct show_setting setting;
-	struct msg_ctl_config c;
-	struct wire w;
 
-	wire_init(&w, m->data, m->len);
-	wire_copy(&w, &c, sizeof(c));
-	setting.name = show_bytes(&w, c.name_len);
-	setting.value = show_bytes(&w, c.value_len);
-	setting.origin = show_bytes(&w, c.origin_len);
-	if (!wire_done(&w))
+	if (show_parse_setting(&setting, m) == -1)
 		return -1;
 	to->ops->setting(to, &setting);
 	return 0;

@@ -54,6 +54,8 @@ struct show_setting {
 int show_parse_summary(struct show_summary *, const struct ask_msg *);
 int show_parse_listener(struct show_listener *, const struct ask_msg *);
 int show_parse_process(struct msg_process *, const struct ask_msg *);
+int show_parse_key(struct show_key *, const struct ask_msg *);
+int show_parse_setting(struct show_setting *, const struct ask_msg *);
 
 /* The verb.  Returns the exit status. */
 int show_run(struct ltpctl *);

@@ -6,6 +6,8 @@
  */
 #include "trace.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -428,6 +430,31 @@ head_check(struct trace *t, const char *path)
 	if ((line = head_find(t, fd, &len)) != NULL)
 		rv = trace_line(t, line, len);
 	close(fd);
+	return rv;
+}
+
+int
+trace_head(const char *path, uint64_t *next, char *why, size_t size)
+{
+	struct trace *t;
+	struct stat st;
+	int rv = -1;
+
+	if (stat(path, &st) == 0 && st.st_size == 0)
+		return 0;
+	if ((t = calloc(1, sizeof(*t))) == NULL ||
+	    chain_init(&t->chain) == -1) {
+		free(t);
+		strlcpy(why, strerror(ENOMEM), size);
+		return -1;
+	}
+	if (head_check(t, path) == 0) {
+		*next = t->chain.next;
+		rv = 1;
+	} else {
+		strlcpy(why, t->why, size);
+	}
+	trace_free(t);
 	return rv;
 }
 

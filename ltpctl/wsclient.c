@@ -1,5 +1,5 @@
 /*
- * A WebSocket client over TCP, RFC 6455: it connects, asks for the upgrade
+ * A WebSocket client over TCP or TLS, RFC 6455: it connects, asks for the upgrade
  * and checks what it is granted, then moves frames with ltp-worker's ws.c.
  * The answer to the upgrade is a status line and a few headers of which
  * three matter, so it is read by hand, within a bound.
@@ -22,6 +22,7 @@
 
 #include "output.h"
 #include "text.h"
+#include "tlsclient.h"
 #include "wsclient.h"
 
 #define WS_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -85,7 +86,7 @@ wsurl_port(struct wsurl *u, const char *p)
 	const char *why;
 	size_t len;
 
-	strlcpy(u->port, "80", sizeof(u->port));
+	strlcpy(u->port, u->tls ? "443" : "80", sizeof(u->port));
 	if (*p != ':')
 		return p;
 	p++;
@@ -107,13 +108,13 @@ wsurl_parse(struct wsurl *u, const char *text)
 		if (!isgraph((unsigned char)*p) || *p == '#')
 			return "not the address of a node";
 	}
-	if (strncasecmp(text, WSS_SCHEME, strlen(WSS_SCHEME)) == 0)
-		return "this ltpctl is built without TLS";
-	if (strncasecmp(text, WS_SCHEME, strlen(WS_SCHEME)) != 0)
-		return "not a ws:// address";
-	text += strlen(WS_SCHEME);
+	u->tls = strncasecmp(text, WSS_SCHEME, strlen(WSS_SCHEME)) == 0;
+	if (!u->tls && strncasecmp(text, WS_SCHEME, strlen(WS_SCHEME)) != 0)
+		return "not a ws:// or wss:// address";
+	text += strlen(u->tls ? WSS_SCHEME : WS_SCHEME);
 	if (memchr(text, '@', strcspn(text, "/?")) != NULL)
-		return "a credential belongs into a file, see --key-file";
+		return "a credential belongs into a file, see --key-file and "
+		       "--token-file";
 	if ((p = wsurl_host(u, text)) == NULL)
 		return "bad host";
 	if ((rest = wsurl_port(u, p)) == NULL)
@@ -212,23 +213,81 @@ wsclient_connect(
 	return 0;
 }
 
+/* What errno means; TLS knows better. */
+static const char *
+wsclient_why(const struct wsclient *c)
+{
+	return c->tls != NULL && errno == EPROTO ? c->tls->text
+						 : strerror(errno);
+}
+
+/* send(2) and recv(2), or TLS; *events is what EAGAIN waits for. */
+static ssize_t
+wsclient_put(
+    const struct wsclient *c, const void *data, size_t len, short *events)
+{
+	ssize_t n;
+
+	*events = POLLOUT;
+	if (c->tls == NULL)
+		return send(c->fd, data, len, MSG_NOSIGNAL);
+	n = tlsclient_write(c->tls, data, len);
+	*events = c->tls->events;
+	return n;
+}
+
+static ssize_t
+wsclient_get(const struct wsclient *c, void *buf, size_t size, short *events)
+{
+	ssize_t n;
+
+	*events = POLLIN;
+	if (c->tls == NULL)
+		return recv(c->fd, buf, size, 0);
+	n = tlsclient_read(c->tls, buf, size);
+	*events = c->tls->events;
+	return n;
+}
+
+int
+wsclient_secure(struct wsclient *c, const struct wsurl *u, struct tlsclient *t,
+    struct monotime deadline)
+{
+	int ready;
+
+	c->tls = t;
+	if (tlsclient_begin(t, c->fd, u->host) == -1)
+		return wsclient_fail(c, "%s: %s", c->peer, wsclient_why(c));
+	while (tlsclient_handshake(t) == -1) {
+		if (errno != EAGAIN)
+			return wsclient_fail(
+			    c, "%s: %s", c->peer, wsclient_why(c));
+		ready = wsclient_wait(c, t->events, deadline);
+		if (ready == 0)
+			return wsclient_fail(
+			    c, "%s: no TLS handshake in time", c->peer);
+	}
+	return 0;
+}
+
 static int
 wsclient_write(
     struct wsclient *c, const void *data, size_t len, struct monotime deadline)
 {
 	const uint8_t *p = data;
+	short events;
 	ssize_t n;
 	int ready;
 
 	while (len > 0) {
-		n = send(c->fd, p, len, MSG_NOSIGNAL);
+		n = wsclient_put(c, p, len, &events);
 		if (n >= 0) {
 			p += n;
 			len -= (size_t)n;
 			continue;
 		}
 		if (errno == EAGAIN) {
-			ready = wsclient_wait(c, POLLOUT, deadline);
+			ready = wsclient_wait(c, events, deadline);
 			if (ready == 0)
 				errno = ETIMEDOUT;
 			if (ready == 1)
@@ -236,7 +295,7 @@ wsclient_write(
 		}
 		if (errno != EINTR)
 			return wsclient_fail(
-			    c, "%s: %s", c->peer, strerror(errno));
+			    c, "%s: %s", c->peer, wsclient_why(c));
 	}
 	return 0;
 }
@@ -249,11 +308,13 @@ static ssize_t
 wsclient_read(
     struct wsclient *c, void *buf, size_t size, struct monotime deadline)
 {
+	short events;
 	ssize_t n;
 	int ready;
 
-	while ((n = recv(c->fd, buf, size, 0)) == -1 && errno == EAGAIN) {
-		if ((ready = wsclient_wait(c, POLLIN, deadline)) == 1)
+	while ((n = wsclient_get(c, buf, size, &events)) == -1 &&
+	       errno == EAGAIN) {
+		if ((ready = wsclient_wait(c, events, deadline)) == 1)
 			continue;
 		if (ready == 0)
 			errno = ETIMEDOUT;
@@ -387,9 +448,15 @@ accept_make(char out[ACCEPT_SIZE], const char *key)
 	text_base64_print(out, digest, sizeof(digest));
 }
 
+/* A line of the request, or nothing. */
+#define HEADER_FORMAT "%s%s%s"
+#define HEADER(name, value)                                            \
+	(value) != NULL ? (name) : "", (value) != NULL ? (value) : "", \
+	    (value) != NULL ? "\r\n" : ""
+
 static int
 upgrade_request(struct wsclient *c, const struct wsurl *u, const char *nonce,
-    const char *key, struct monotime deadline)
+    const struct wsclient_login *login, struct monotime deadline)
 {
 	char request[REQUEST_MAX];
 	int len, ret;
@@ -400,11 +467,9 @@ upgrade_request(struct wsclient *c, const struct wsurl *u, const char *nonce,
 	    "Upgrade: websocket\r\n"
 	    "Connection: Upgrade\r\n"
 	    "Sec-WebSocket-Key: %s\r\n"
-	    "Sec-WebSocket-Version: 13\r\n"
-	    "%s%s%s"
-	    "\r\n",
-	    u->target, u->authority, nonce, key != NULL ? "X-API-Key: " : "",
-	    key != NULL ? key : "", key != NULL ? "\r\n" : "");
+	    "Sec-WebSocket-Version: 13\r\n" HEADER_FORMAT HEADER_FORMAT "\r\n",
+	    u->target, u->authority, nonce, HEADER("X-API-Key: ", login->key),
+	    HEADER("Authorization: Bearer ", login->token));
 	if (len < 0 || (size_t)len >= sizeof(request))
 		ret = wsclient_fail(c, "the request is too long");
 	else
@@ -422,7 +487,7 @@ upgrade_read_fail(struct wsclient *c, ssize_t n)
 	if (errno == ETIMEDOUT)
 		return wsclient_fail(
 		    c, "%s: no answer to the upgrade in time", c->peer);
-	return wsclient_fail(c, "%s: %s", c->peer, strerror(errno));
+	return wsclient_fail(c, "%s: %s", c->peer, wsclient_why(c));
 }
 
 /*
@@ -509,8 +574,8 @@ upgrade_check(struct wsclient *c, const struct response *r, const char *accept)
 }
 
 int
-wsclient_upgrade(struct wsclient *c, const struct wsurl *u, const char *key,
-    struct monotime deadline)
+wsclient_upgrade(struct wsclient *c, const struct wsurl *u,
+    const struct wsclient_login *login, struct monotime deadline)
 {
 	uint8_t nonce[NONCE_SIZE];
 	char text[KEY_TEXT_SIZE], accept[ACCEPT_SIZE];
@@ -519,7 +584,7 @@ wsclient_upgrade(struct wsclient *c, const struct wsurl *u, const char *key,
 	arc4random_buf(nonce, sizeof(nonce));
 	text_base64_print(text, nonce, sizeof(nonce));
 	accept_make(accept, text);
-	if (upgrade_request(c, u, text, key, deadline) == -1 ||
+	if (upgrade_request(c, u, text, login, deadline) == -1 ||
 	    upgrade_head(c, deadline) == -1)
 		return -1;
 	if (response_parse(&r, (char *)c->in) == -1)
@@ -582,7 +647,7 @@ wsclient_fill(struct wsclient *c, struct monotime deadline)
 	if (n == -1 && errno == EINTR)
 		return WSCLIENT_SIGNAL;
 	wsclient_fail(c, "%s: %s", c->peer,
-	    n == 0 ? "closed without a close frame" : strerror(errno));
+	    n == 0 ? "closed without a close frame" : wsclient_why(c));
 	return WSCLIENT_FAILED;
 }
 

@@ -1,11 +1,12 @@
 /*
- * A WebSocket client: ws:// addresses, the upgrade, whole messages.
+ * A WebSocket client: ws:// and wss:// addresses, the upgrade, whole messages.
  * Synchronous, with a deadline for every step.
  */
 #ifndef WSCLIENT_H
 #define WSCLIENT_H
 
 #include <netdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,10 @@
 #define WSCLIENT_TEXT_MAX    768
 #define WSCLIENT_MESSAGE_MAX 65536
 
+struct tlsclient;
+
 struct wsurl {
+	bool tls; /* wss:// */
 	char host[WSURL_HOST_MAX]; /* without brackets */
 	char port[6];
 	char authority[WSURL_HOST_MAX + 16]; /* for the Host header */
@@ -31,6 +35,7 @@ const char *wsurl_parse(struct wsurl *, const char *text);
 
 struct wsclient {
 	int fd;
+	struct tlsclient *tls; /* the caller's, NULL: plaintext */
 	struct ws ws;
 	char peer[WSCLIENT_PEER_MAX]; /* "127.0.0.1:7070" */
 	char text[WSCLIENT_TEXT_MAX]; /* printable: what went wrong */
@@ -47,12 +52,20 @@ enum wsclient_event {
 	WSCLIENT_SIGNAL, /* a handler ran meanwhile */
 };
 
-/* All three: 0, or -1 with text. */
+/* What the request shows, each may be NULL. */
+struct wsclient_login {
+	const char *key; /* X-API-Key */
+	const char *token; /* Authorization: Bearer */
+};
+
+/* All four: 0, or -1 with text. */
 int wsclient_connect(
     struct wsclient *, const struct wsurl *, struct monotime deadline);
-/* key may be NULL. */
-int wsclient_upgrade(struct wsclient *, const struct wsurl *, const char *key,
+/* The handshake of TLS; from then on all goes through it. */
+int wsclient_secure(struct wsclient *, const struct wsurl *, struct tlsclient *,
     struct monotime deadline);
+int wsclient_upgrade(struct wsclient *, const struct wsurl *,
+    const struct wsclient_login *, struct monotime deadline);
 int wsclient_send(struct wsclient *, enum ws_opcode, const void *, size_t,
     struct monotime deadline);
 

@@ -2,6 +2,8 @@
  * Where a configuration comes from: defaults, the file, the environment, -D,
  * each over the one before; and whether its settings go together.
  */
+#include "config.h"
+
 #include <sys/types.h>
 #include <sys/stat.h>
 
@@ -50,6 +52,7 @@ struct loader {
 	char **table; /* names of those seen so far */
 	size_t ntables;
 	char *error;
+	bool loose; /* settings need not go together */
 };
 
 static int load_error(struct loader *, const char *fmt, ...)
@@ -107,6 +110,19 @@ variable_wipe(const char *name)
 			explicit_bzero(*p + len + 1, strlen(*p + len + 1));
 	}
 	unsetenv(name);
+}
+
+char *
+conf_env_take_secret(const char *name)
+{
+	const char *value = getenv(name);
+	char *copy;
+
+	errno = 0;
+	if (value == NULL || (copy = strdup(value)) == NULL)
+		return NULL;
+	variable_wipe(name);
+	return copy;
 }
 
 static int
@@ -478,9 +494,11 @@ check_built(struct loader *ld)
 {
 	const struct conf *conf = ld->conf;
 
+#ifndef LTPD_DISTRIBUTED
 	if (conf->distributed.enabled)
 		return check_error(ld, "distributed.enabled",
 		    "this ltpd is built without remote listeners");
+#endif
 	if (conf->broker.enabled)
 		return check_error(ld, "broker.enabled",
 		    "this ltpd is built without the broker");
@@ -540,11 +558,35 @@ load_all(struct loader *ld, const struct conf_env *env, char *const *defs,
 		if (load_definition(ld, defs[i]) == -1)
 			return -1;
 	}
+	if (ld->loose)
+		return 0;
 	if (check_addr(ld) == -1 || check_metrics(ld) == -1 ||
 	    check_auth(ld) == -1 || check_audit(ld) == -1 ||
-	    check_built(ld) == -1)
+	    check_built(ld) == -1 ||
+	    conf_check_distributed(ld->conf, ld->error) == -1)
 		return -1;
 	return 0;
+}
+
+static struct conf *
+load(struct loader *ld, const struct conf_env *env, char *const *defs,
+    size_t ndefs)
+{
+	size_t i;
+
+	ld->conf = conf_new();
+	if (ld->conf == NULL) {
+		load_error(ld, "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	if (load_all(ld, env, defs, ndefs) == -1) {
+		conf_free(ld->conf);
+		ld->conf = NULL;
+	}
+	for (i = 0; i < ld->ntables; i++)
+		free(ld->table[i]);
+	free(ld->table);
+	return ld->conf;
 }
 
 struct conf *
@@ -552,19 +594,15 @@ conf_load(const char *path, const struct conf_env *env, char *const *defs,
     size_t ndefs, char error[CONF_ERROR_MAX])
 {
 	struct loader ld = { .path = path, .error = error };
-	size_t i;
 
-	ld.conf = conf_new();
-	if (ld.conf == NULL) {
-		load_error(&ld, "%s", strerror(ENOMEM));
-		return NULL;
-	}
-	if (load_all(&ld, env, defs, ndefs) == -1) {
-		conf_free(ld.conf);
-		ld.conf = NULL;
-	}
-	for (i = 0; i < ld.ntables; i++)
-		free(ld.table[i]);
-	free(ld.table);
-	return ld.conf;
+	return load(&ld, env, defs, ndefs);
+}
+
+struct conf *
+conf_load_loose(const char *path, const struct conf_env *env, char *const *defs,
+    size_t ndefs, char error[CONF_ERROR_MAX])
+{
+	struct loader ld = { .path = path, .error = error, .loose = true };
+
+	return load(&ld, env, defs, ndefs);
 }

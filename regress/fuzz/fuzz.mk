@@ -20,13 +20,14 @@ SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
 	ltp-worker/text.c ltp-worker/trace.c ltp-worker/upgrade.c \
 	ltp-worker/utf8.c ltp-worker/ws.c \
 	ltpctl/ask.c ltpctl/canon.c ltpctl/output.c ltpctl/output_json.c \
-	ltpctl/show.c ltpctl/top.c ltpctl/trace.c ltpctl/wsclient.c \
+	ltpctl/show.c ltpctl/tlsclient.c ltpctl/top.c ltpctl/trace.c \
+	ltpctl/wsclient.c \
 	ltpd/caller.c ltpd/conf.c ltpd/conf_keyword.c ltpd/conf_load.c \
 	ltpd/conf_parse.c ltpd/conf_value.c ltpd/keyfile.c ltpd/parent.c \
 	ltpd/secretfile.c \
 	regress/fuzz/fuzz.c regress/fuzz/oracle.c
 
-PACKAGES = libevent_core jansson libcrypto libbsd-overlay libmd
+PACKAGES = libevent_core jansson libssl libcrypto libbsd-overlay libmd
 PACKAGE_FLAGS != pkg-config --cflags $(PACKAGES)
 PACKAGE_LIBS != pkg-config --libs $(PACKAGES)
 

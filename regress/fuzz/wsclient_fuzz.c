@@ -116,10 +116,11 @@ talk(struct wsclient *c, const struct wsurl *u, unsigned flags)
 	struct monotime deadline =
 	    monotime_add_ms(monotime_now(), (flags & FLAG_SILENT) ? -1 : 1000);
 	const char *key = (flags & FLAG_KEY) != 0 ? "key" : NULL;
+	const struct wsclient_login login = { .key = key, .token = key };
 
 	if (wsclient_connect(c, u, deadline) == -1 ||
 	    ((flags & FLAG_OPEN) == 0 &&
-		wsclient_upgrade(c, u, key, deadline) == -1))
+		wsclient_upgrade(c, u, &login, deadline) == -1))
 		check_text(c);
 	else
 		read_frames(c, deadline);

@@ -258,6 +258,14 @@ def ctl_json(node, *args):
     return json.loads(done.stdout)
 
 
+def run_ctl(node, *args, env=None):
+    """ltpctl without a socket that it is told."""
+    return subprocess.run(
+        node.stage.command("ltpctl/ltpctl", *args), cwd="/",
+        env=node.env | (env or {}), capture_output=True, text=True,
+        timeout=TIMEOUT)
+
+
 def processes(node):
     return ctl_json(node, "show", "processes")
 

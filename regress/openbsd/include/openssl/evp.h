@@ -11,6 +11,7 @@ typedef struct evp_pkey_st EVP_PKEY;
 typedef struct evp_pkey_ctx_st EVP_PKEY_CTX;
 typedef struct engine_st ENGINE;
 
+#define EVP_PKEY_RSA     6
 #define EVP_PKEY_ED25519 952
 
 const EVP_MD *EVP_sha256(void);
@@ -33,6 +34,8 @@ EVP_PKEY_new_raw_private_key(int, ENGINE *, const unsigned char *, size_t);
 EVP_PKEY *
 EVP_PKEY_new_raw_public_key(int, ENGINE *, const unsigned char *, size_t);
 int EVP_PKEY_get_raw_public_key(const EVP_PKEY *, unsigned char *, size_t *);
+int EVP_PKEY_base_id(const EVP_PKEY *);
+int EVP_PKEY_bits(const EVP_PKEY *);
 void EVP_PKEY_free(EVP_PKEY *);
 
 #endif /* OPENBSD_OPENSSL_EVP_H */

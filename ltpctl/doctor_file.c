@@ -1,0 +1,434 @@
+/*
+ * doctor: the files of keys and tokens, and the audit log.  Secrets are read
+ * by the rules of ltpd, compared with what the node has loaded by their
+ * digests, judged by how hard they are to guess, and wiped.
+ */
+#include <sys/stat.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chain.h"
+#include "conf_keyword.h"
+#include "conf_parse.h"
+#include "conf_state.h"
+#include "doctor.h"
+#include "secretfile.h"
+#include "trace.h"
+
+#define TOKEN_MAX AUTH_KEY_MAX
+#define SEED_MAX  256 /* bytes of a file with a signing key */
+/*
+ * What looks like fewer bits than that may be guessed.  A lower bound is
+ * what is compared: of 128 random bits in hex or base64 it is 80 at least.
+ */
+#define BITS_MIN     80
+#define NAMES_MAX    256
+#define STALE        "stale, reload needed"
+#define ADVISE_OPEN  "chown it to the user of ltpd, and chmod 600"
+#define ADVISE_USER  "run doctor as the user of ltpd"
+#define ADVISE_STALE "ltpctl reload, and see the log if that does not help"
+#define ADVISE_WEAK  "make another: ltpctl token generate, ltpctl key rotate"
+
+/* ---- reading ---- */
+
+static void
+cannot_open(const struct doctor *d, struct finding *f, const char *path)
+{
+	int saved = errno;
+
+	/* Others than the node's own user can be kept out, and should be. */
+	if (saved == EACCES && (!d->node.up || geteuid() != d->us))
+		finding_warn(f, ADVISE_USER, "%s: uid %lu may not read it",
+		    path, (unsigned long)geteuid());
+	else
+		finding_error(f,
+		    saved == ENOENT ? "put it there, or correct the path"
+				    : ADVISE_OPEN,
+		    "%s: %s", path, strerror(saved));
+}
+
+char *
+doctor_read_secret(const struct doctor *d, struct finding *f, const char *path,
+    size_t max, size_t *len)
+{
+	char why[SECRETFILE_ERROR_MAX], real[PATH_MAX], *text = NULL;
+	uid_t us = d->us;
+	struct stat st;
+	int fd;
+
+	if ((fd = secretfile_open(path)) == -1) {
+		cannot_open(d, f, path);
+		return NULL;
+	}
+	/* Root looks at a node that is down: whose it is, the file tells. */
+	if (us == 0 && !d->node.up && fstat(fd, &st) == 0)
+		us = st.st_uid;
+	if (secretfile_check(fd, max, us, why) == -1 ||
+	    secretfile_way(path, us, real, why) == -1 ||
+	    (text = secretfile_take(fd, max, len, why)) == NULL)
+		finding_error(f, ADVISE_OPEN, "%s: %s", path, why);
+	close(fd);
+	return text;
+}
+
+/* Bits of chance that a text looks like, rounded down. */
+static unsigned
+entropy_of(const char *text, size_t len)
+{
+	bool seen[256] = { false };
+	unsigned kinds = 0, bits = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (!seen[(unsigned char)text[i]])
+			kinds++;
+		seen[(unsigned char)text[i]] = true;
+	}
+	explicit_bzero(seen, sizeof(seen));
+	while (kinds >>= 1)
+		bits++;
+	return bits * (unsigned)len;
+}
+
+/* ---- API keys ---- */
+
+static const struct key *
+keyset_find(const struct keyset *set, const char *id)
+{
+	const struct key *k;
+
+	TAILQ_FOREACH(k, &set->keys, entry) {
+		if (strcmp(k->id, id) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+/* Are the keys that the node has from files those that are there? */
+static bool
+keys_are_loaded(const struct doctor *d, const struct keyset *set)
+{
+	const struct nodeview_key *l;
+	const struct key *k;
+	size_t n = 0;
+
+	TAILQ_FOREACH(l, &d->node.keys, entry) {
+		if (l->k.realm != REALM_KEYS ||
+		    l->k.source == KEY_SOURCE_ENVIRONMENT)
+			continue;
+		k = keyset_find(set, l->id);
+		if (k == NULL || memcmp(k->digest, l->k.digest_prefix,
+				     sizeof(l->k.digest_prefix)) != 0)
+			return false;
+		n++;
+	}
+	return n == set->count;
+}
+
+static void
+judge_keys(const char *path, const char *text, size_t len, struct finding *f)
+{
+	char weak[NAMES_MAX] = "";
+	json_t *keys = conf_json(text, len, NULL), *value;
+	const char *id;
+
+	json_object_foreach(keys, id, value)
+	{
+		if (entropy_of(json_string_value(value),
+			json_string_length(value)) >= BITS_MIN)
+			continue;
+		if (weak[0] != '\0')
+			strlcat(weak, ", ", sizeof(weak));
+		strlcat(weak, id, sizeof(weak));
+	}
+	json_decref(keys);
+	if (weak[0] != '\0')
+		finding_warn(f, ADVISE_WEAK,
+		    "%s: can be guessed: the key of %s", path, weak);
+}
+
+/* The key file.  NULL when it is of no use, or cannot be read. */
+static struct keyset *
+read_keys(const struct doctor *d, struct finding *f, const char *path)
+{
+	char error[KEYFILE_ERROR_MAX];
+	struct keyset *set;
+	size_t len;
+	char *text;
+
+	text = doctor_read_secret(d, f, path, KEYFILE_MAX_BYTES, &len);
+	if (text == NULL)
+		return NULL;
+	if ((set = keyfile_parse(path, text, len, error)) == NULL)
+		finding_error(f, "correct the file", "%s", error);
+	else
+		judge_keys(path, text, len, f);
+	freezero(text, len);
+	return set;
+}
+
+void
+doctor_check_keys(const struct doctor *d, struct finding *f)
+{
+	const char *path = d->conf->auth_keys_file;
+	const struct keyset *base = d->config_keys;
+	struct keyset *set = NULL, *all;
+	char error[KEYFILE_ERROR_MAX];
+
+	if (d->conf->auth_mode != AUTH_MODE_API_KEY) {
+		finding_ok(f, "not used");
+		return;
+	}
+	if (path != NULL && (set = read_keys(d, f, path)) == NULL)
+		return;
+	/* What the environment of the node says is over the file. */
+	if (conf_keys_from_environment(d->conf))
+		base = NULL;
+	all = keyset_merge(base, set, error);
+	if (all == NULL)
+		finding_error(f, "correct the keys", "%s", error);
+	else if (d->node.up && !keys_are_loaded(d, all))
+		finding_error(f, ADVISE_STALE, "%s: " STALE,
+		    path != NULL ? path : "auth_keys");
+	else if (path != NULL)
+		finding_ok(f, "%s: %zu keys%s", path, set->count,
+		    d->node.up ? ", as loaded" : "");
+	else
+		finding_ok(f, "from auth_keys%s", d->node.up ? ", loaded" : "");
+	keyset_free(all);
+	keyset_free(set);
+}
+
+/* ---- tokens ---- */
+
+/* Loaded by the node, from anywhere (digest NULL: how many are). */
+static size_t
+tokens_loaded(const struct doctor *d, const uint8_t *digest)
+{
+	const struct nodeview_key *l;
+	size_t n = 0;
+
+	TAILQ_FOREACH(l, &d->node.keys, entry) {
+		if (l->k.realm == REALM_TOKENS &&
+		    (digest == NULL || memcmp(digest, l->k.digest_prefix,
+					   sizeof(l->k.digest_prefix)) == 0))
+			n++;
+	}
+	return n;
+}
+
+/* A token as it is sent, "secret" or "id:secret"; where it is from. */
+static bool
+judge_token(const struct doctor *d, struct finding *f, const char *where,
+    const char *text, size_t len)
+{
+	uint8_t digest[DIGEST_SIZE];
+	const char *colon = memchr(text, ':', len);
+	size_t i, skip = colon == NULL ? 0 : (size_t)(colon + 1 - text);
+
+	for (i = 0; i < len; i++) {
+		if (!isgraph((unsigned char)text[i]))
+			break;
+	}
+	if (i < len || skip == len) {
+		finding_error(f, "ltpctl token generate makes a good one",
+		    "%s: not one line of printable characters", where);
+		return false;
+	}
+	digest_sha256(digest, text, len);
+	if (d->node.up && tokens_loaded(d, digest) == 0) {
+		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
+		return false;
+	}
+	if (entropy_of(text + skip, len - skip) < BITS_MIN)
+		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
+	else
+		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
+	return true;
+}
+
+static bool
+judge_token_file(const struct doctor *d, struct finding *f, const char *path)
+{
+	size_t len, used;
+	char *text;
+	bool good;
+
+	/* Two bytes more for the end of the line. */
+	text = doctor_read_secret(d, f, path, TOKEN_MAX + 2, &len);
+	if (text == NULL)
+		return f->status != FINDING_ERROR;
+	used = len;
+	while (used > 0 && (text[used - 1] == '\n' || text[used - 1] == '\r'))
+		used--;
+	good = judge_token(d, f, path, text, used);
+	freezero(text, len);
+	return good;
+}
+
+/* The environment is the node's, and ours only tells if there is no node. */
+static bool
+judge_token_env(const struct doctor *d, struct finding *f, const char *name)
+{
+	const char *value = getenv(name);
+
+	if (d->node.up && tokens_loaded(d, NULL) == 0) {
+		finding_error(f, ADVISE_STALE, "%s: " STALE, name);
+		return false;
+	}
+	if (d->node.up) {
+		finding_ok(f, "%s in the environment of the node", name);
+		return true;
+	}
+	if (value == NULL || value[0] == '\0') {
+		finding_warn(f, "set it where ltpd is started",
+		    "%s is not in the environment of doctor", name);
+		return false;
+	}
+	return judge_token(d, f, name, value, strlen(value));
+}
+
+static bool
+judge_token_inline(const struct doctor *d, struct finding *f)
+{
+	const char *token = NULL;
+
+	if (d->file != NULL)
+		token = d->file->distributed.token;
+	if (token != NULL)
+		return judge_token(
+		    d, f, "distributed.token", token, strlen(token));
+	finding_ok(f, "distributed.token");
+	return true;
+}
+
+bool
+doctor_token_is_good(const struct doctor *d, struct finding *f)
+{
+	const struct conf_distributed *c = &d->conf->distributed;
+	bool given =
+	    conf_origin(d->conf, keyword_find("distributed.token"))->given;
+
+	if (given + (c->token_env != NULL) + (c->token_path != NULL) > 1) {
+		finding_error(f,
+		    "set exactly one of distributed.token, "
+		    "distributed.token_env, distributed.token_path",
+		    "the source is ambiguous");
+		return false;
+	}
+	if (given)
+		return judge_token_inline(d, f);
+	if (c->token_env != NULL)
+		return judge_token_env(d, f, c->token_env);
+	if (c->token_path != NULL)
+		return judge_token_file(d, f, c->token_path);
+	finding_error(f, "set distributed.token_path", "there is none");
+	return false;
+}
+
+void
+doctor_check_token(const struct doctor *d, struct finding *f)
+{
+	if (doctor_wants_token(d->conf))
+		doctor_token_is_good(d, f);
+	else
+		finding_ok(f, "not used");
+}
+
+void
+doctor_check_prev_token(const struct doctor *d, struct finding *f)
+{
+	const char *path = d->conf->distributed.token_prev_path;
+
+	if (!doctor_wants_token(d->conf) || path == NULL)
+		finding_ok(f, "not used");
+	else if (access(path, F_OK) == 0 || errno != ENOENT)
+		judge_token_file(d, f, path);
+	else if (d->node.up && tokens_loaded(d, NULL) > 1)
+		finding_error(f, ADVISE_STALE, "%s: " STALE, path);
+	else
+		finding_ok(f, "%s: there is none", path);
+}
+
+/* ---- the audit log ---- */
+
+void
+doctor_check_signing_key(const struct doctor *d, struct finding *f)
+{
+	const char *path = d->conf->node_signing_key_file;
+	uint8_t seed[AUDIT_SEED_SIZE];
+	size_t len, used;
+	char *text;
+
+	if (d->conf->audit_log_file == NULL || path == NULL) {
+		finding_ok(f, "not used");
+		return;
+	}
+	text = doctor_read_secret(d, f, path, SEED_MAX, &len);
+	if (text == NULL)
+		return;
+	for (used = len; used > 0 && isspace((unsigned char)text[used - 1]);)
+		used--;
+	for (size_t i = 0; i < used; i++)
+		text[i] = (char)tolower((unsigned char)text[i]);
+	if (chain_unhex(seed, sizeof(seed), text, used))
+		finding_ok(f, "%s", path);
+	else
+		finding_error(f, "openssl rand -hex 32 makes one",
+		    "%s: not 64 hexadecimal digits", path);
+	explicit_bzero(seed, sizeof(seed));
+	freezero(text, len);
+}
+
+static void
+judge_head(const struct doctor *d, struct finding *f, const char *path)
+{
+	uint64_t written = d->node.summary.stat.gauges[GAUGE_AUDIT_NEXT];
+	char why[FINDING_DETAIL_MAX / 2];
+	uint64_t next = 0;
+
+	switch (trace_head(path, &next, why, sizeof(why))) {
+	case 1:
+		if (d->node.up && next < written)
+			finding_error(f, "see ltpctl trace verify",
+			    "%s: ends at line %" PRIu64 ", but %" PRIu64
+			    " were written",
+			    path, next, written);
+		else
+			finding_ok(f, "%s: writable, the head is intact", path);
+		break;
+	case 0:
+		finding_ok(f, "%s: writable, no lines", path);
+		break;
+	default:
+		finding_error(f, "see ltpctl trace verify", "%s", why);
+	}
+}
+
+void
+doctor_check_audit(const struct doctor *d, struct finding *f)
+{
+	const char *path = d->conf->audit_log_file;
+
+	if (path == NULL) {
+		finding_ok(f, "not used");
+		return;
+	}
+	if (d->node.up &&
+	    d->node.summary.stat.gauges[GAUGE_AUDIT_WRITABLE] == 0)
+		finding_error(
+		    f, "make room, see the log", "%s: not writable", path);
+	else if (!d->node.up && access(path, F_OK) == -1 && errno == ENOENT)
+		finding_ok(f, "%s: begins with the next start", path);
+	else if (access(path, R_OK) == -1)
+		cannot_open(d, f, path);
+	else if (geteuid() == d->us && access(path, W_OK) == -1)
+		finding_error(f, ADVISE_OPEN, "%s: %s", path, strerror(errno));
+	else
+		judge_head(d, f, path);
+}
