@@ -22,8 +22,8 @@
 
 /*
  * Every string of a frame is an id or a fixed text.  No message has more
- * than four ids: client_id, session_tag, identity; or client_id, identity,
- * and two names of the node's.
+ * than four ids: client_id, session_id, session_tag, identity; or client_id,
+ * identity, and two names of the node's.
  */
 _Static_assert(4 * JSON_STRING_MAX(LTP_ID_MAX) + 1024 <= AUDIT_FRAME_MAX,
     "the longest frame");

@@ -14,7 +14,8 @@ SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
 	common/metric.c common/msg.c common/number.c common/siphash.c \
 	common/wire.c \
 	ltp-audit/chain.c ltp-audit/ledger.c \
-	ltp-worker/frame.c ltp-worker/json.c \
+	ltp-worker/frame.c ltp-worker/json.c ltp-worker/limit.c \
+	ltp-worker/remote.c \
 	ltp-worker/route.c ltp-worker/session.c ltp-worker/settings.c \
 	ltp-worker/text.c ltp-worker/trace.c ltp-worker/upgrade.c \
 	ltp-worker/utf8.c ltp-worker/ws.c \

@@ -1,7 +1,7 @@
 /*
  * LTP sessions: what a client says after its upgrade, in both dialects, with
- * and without authentication.  The input is a byte of settings and lines: a
- * message each, but for those that begin with one of the letters of act().
+ * and without authentication, or by the rules of the remote listener.  The
+ * input is a byte of settings and lines: a message each, but for those that begin with one of the letters of act().
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "handshake.h"
 #include "journal.h"
 #include "oracle.h"
+#include "remote.h"
 #include "session.h"
 #include "shared.h"
 #include "upgrade.h"
@@ -23,6 +24,8 @@ enum flag {
 	FLAG_IDENTITY = 1 << 3, /* proven by the upgrade */
 	FLAG_FULL = 1 << 4, /* no room for a session */
 	FLAG_THROTTLED = 1 << 5, /* too many failures of the address */
+	FLAG_REMOTE = 1 << 6, /* auth: a token is wanted */
+	FLAG_LIST = 1 << 7, /* remote: only the key's id is allowed */
 };
 
 /* The client's surroundings, seen from session.c. */
@@ -34,13 +37,28 @@ static struct {
 	bool throttled;
 	bool closed;
 	bool held;
+	bool seated; /* auth knows the agent */
+	int64_t seq; /* remote: of the last message that was answered */
 	unsigned replies; /* to the present message */
+	unsigned acts; /* likewise: it was acted upon */
 } world;
 
 static const char node_id[] = "node";
 static const char identity[] = "the key's id";
 
 /* ---- what session.c calls ---- */
+
+/* A code is one of the remote listener's, which says so to nobody else. */
+static void
+check_error(const struct client *c, const struct json_t *o)
+{
+	const char *code;
+	size_t n;
+
+	code = oracle_string(oracle_member(o, "dist_code"), &n);
+	FUZZ_ASSERT(code == NULL ||
+		    (c->remote != NULL && strncmp(code, "dist.", 5) == 0));
+}
 
 void
 client_reply(struct client *c, const char *text, size_t len)
@@ -58,6 +76,10 @@ client_reply(struct client *c, const char *text, size_t len)
 	if (client_identity(c).len > 0 && id != NULL)
 		FUZZ_ASSERT(str_is(&(struct str){ id, n }, identity));
 	FUZZ_ASSERT(c->session != NULL || strcmp(type, "error") == 0);
+	if (strcmp(type, "error") == 0)
+		check_error(c, o);
+	else
+		world.acts++;
 	oracle_free(o);
 	c->messages_out++;
 	world.replies++;
@@ -66,10 +88,43 @@ client_reply(struct client *c, const char *text, size_t len)
 void
 client_close(struct client *c, uint16_t code, const char *reason)
 {
-	(void)c;
+	if (world.closed)
+		return;
 	FUZZ_ASSERT(code >= 1000 && code < 5000);
 	FUZZ_ASSERT(strlen(reason) <= WS_CONTROL_MAX - 2);
 	world.closed = true;
+	c->state = CLIENT_CLOSING;
+	session_end(c);
+	if (c->remote != NULL) {
+		remote_leave(c);
+		remote_quiet(c);
+	}
+}
+
+uint32_t
+client_idle_ms(const struct client *c)
+{
+	(void)c;
+	return world.worker.now.us % 64 == 63 ? 5000 : 0;
+}
+
+void
+client_served(struct client *c)
+{
+	(void)c;
+}
+
+void
+client_shutdown(struct client *c)
+{
+	client_close(c, WS_GOING_AWAY, "shutting down");
+}
+
+void
+client_no_memory(struct client *c)
+{
+	(void)c;
+	FUZZ_ASSERT(!"no memory");
 }
 
 struct str
@@ -142,6 +197,27 @@ count_may_log(struct count *c, enum log_category category, struct monotime now)
 }
 
 void
+handshake_accept(struct client *c)
+{
+	(void)c;
+	FUZZ_ASSERT(!"there is no upgrade");
+}
+
+void
+handshake_refuse_as(struct client *c, unsigned status,
+    enum log_category category, const char *what, const char *body,
+    const char *reason)
+{
+	(void)c;
+	(void)status;
+	(void)category;
+	(void)what;
+	(void)body;
+	(void)reason;
+	FUZZ_ASSERT(!"there is no upgrade");
+}
+
+void
 handshake_count_failure(struct client *c)
 {
 	(void)c;
@@ -198,8 +274,10 @@ journal_suggestion(
 }
 
 void
-journal_error(struct client *c, const char *code, const char *message)
+journal_error(struct client *c, const char *code, const char *message,
+    const char *dist_code)
 {
+	FUZZ_ASSERT(dist_code == NULL || c->remote != NULL);
 	FUZZ_ASSERT((code != NULL) == (c->dialect == DIALECT_SESSION));
 	FUZZ_ASSERT(message != NULL);
 }
@@ -212,6 +290,49 @@ login_ask(struct worker *w, struct client *c, const struct credential *cred)
 	FUZZ_ASSERT(cred->kind == CREDENTIAL_KEY && cred->key_len > 0 &&
 		    cred->key_len <= AUTH_KEY_MAX);
 	return (struct login *)&world;
+}
+
+struct login *
+login_enter(
+    struct worker *w, struct client *c, const struct str *id, bool proven)
+{
+	(void)w;
+	FUZZ_ASSERT(c->passage->login == NULL && c->session == NULL);
+	FUZZ_ASSERT(id->len > 0 && id->len <= LTP_ID_MAX);
+	FUZZ_ASSERT(proven == (client_identity(c).len > 0));
+	FUZZ_ASSERT(!world.seated && c->remote->member);
+	return (struct login *)&world;
+}
+
+void
+login_agent_left(struct worker *w, uint64_t conn)
+{
+	(void)w;
+	(void)conn;
+	FUZZ_ASSERT(world.seated);
+	world.seated = false;
+}
+
+void
+login_agent_here(
+    struct worker *w, uint64_t conn, const struct str *id, bool proven)
+{
+	(void)w;
+	(void)conn;
+	(void)proven;
+	FUZZ_ASSERT(world.seated && id->len > 0);
+}
+
+bool
+settings_allows_agent(const struct settings *s, const struct str *id)
+{
+	return s->nagents == 0 || str_is(id, identity);
+}
+
+void
+worker_set_deadline(struct worker *w)
+{
+	(void)w;
 }
 
 bool
@@ -238,6 +359,18 @@ shared_give(struct shared *s, enum shared_kind kind, unsigned slot)
 
 /* ---- the client ---- */
 
+/* A token of no id when the client's number is odd. */
+static enum login_result
+answer_agent(struct client *c, enum login_result result)
+{
+	if (result == LOGIN_GRANTED && c->remote->entering)
+		world.seated = true;
+	else if (result == LOGIN_GRANTED)
+		result = remote_identify(
+		    c, identity, c->id % 2 == 0 ? sizeof(identity) - 1 : 0);
+	return result;
+}
+
 /* Auth answers, as login.c and client.c would have it. */
 static void
 answer(struct client *c, enum login_result result)
@@ -246,9 +379,36 @@ answer(struct client *c, enum login_result result)
 		return;
 	c->passage->login = NULL;
 	world.held = false;
+	if (c->remote != NULL) {
+		session_signed_in(c, answer_agent(c, result));
+		return;
+	}
 	if (result == LOGIN_GRANTED && c->passage->identity == NULL)
 		c->passage->identity = strdup(identity);
 	session_signed_in(c, result);
+}
+
+/* Nobody guesses the session's id: where this stands, it is put. */
+static void
+put_own_id(const struct client *c, char *text)
+{
+	static const char place[] = "00000000-0000-4000-8000-000000000000";
+	char own[UUID_TEXT_SIZE], *p;
+
+	if (c->session == NULL || strlen(session_id(c->session, own)) == 0)
+		return;
+	while ((p = strstr(text, place)) != NULL)
+		memcpy(p, own, strlen(own));
+}
+
+/* Nothing is acted upon but with a number that is new. */
+static void
+check_seq(const struct client *c)
+{
+	if (c->remote == NULL || world.acts == 0)
+		return;
+	FUZZ_ASSERT(c->remote->seq > world.seq);
+	world.seq = c->remote->seq;
 }
 
 static void
@@ -258,9 +418,16 @@ message(struct client *c, char *text, size_t len)
 
 	if (world.held)
 		return;
-	world.replies = 0;
+	world.replies = world.acts = 0;
+	if (c->remote != NULL) {
+		remote_message_begins(c);
+		if (!remote_message_ends(c) || world.closed)
+			return;
+	}
 	c->messages_in++;
+	put_own_id(c, text);
 	session_text(c, text, len);
+	check_seq(c);
 	FUZZ_ASSERT(world.replies <= 1);
 	FUZZ_ASSERT(dialect == DIALECT_AUTO || c->dialect == dialect);
 }
@@ -282,6 +449,10 @@ act(struct client *c, char *line)
 		if (!world.held)
 			session_binary(c);
 		break;
+	case '*':
+		remote_replaced(c->worker, c->id);
+		world.seated = world.seated && !world.closed;
+		break;
 	case '#':
 		world.journal =
 		    world.journal == JOURNAL_OPEN ? JOURNAL_SHUT : JOURNAL_OPEN;
@@ -291,6 +462,24 @@ act(struct client *c, char *line)
 	}
 	FUZZ_ASSERT(world.places ==
 		    (c->session != NULL && !c->session->over ? 1U : 0U));
+	FUZZ_ASSERT(world.seated == (c->remote != NULL && c->remote->entered));
+}
+
+static void
+begin_remote(struct client *c, uint8_t flags)
+{
+	struct settings *s = &world.settings;
+
+	remote_init(&world.worker.remotes);
+	s->has_remote = true;
+	s->remote.token = (flags & FLAG_AUTH) != 0;
+	s->remote.session_ttl_secs = 5;
+	s->remote.rate_limit = 1000;
+	s->nagents = (flags & FLAG_LIST) != 0 ? 1 : 0;
+	c->id = (flags & FLAG_FULL) != 0 ? 1 : 2;
+	FUZZ_ASSERT(remote_new(c) == 0);
+	if ((flags & FLAG_IDENTITY) != 0 || !s->remote.token)
+		remote_identify(c, identity, sizeof(identity) - 1);
 }
 
 static void
@@ -305,14 +494,18 @@ begin(struct client *c, struct passage *p, uint8_t flags)
 	world.journal = JOURNAL_OPEN;
 	world.places = 0;
 	world.throttled = (flags & FLAG_THROTTLED) != 0;
-	world.closed = world.held = false;
+	world.closed = world.held = world.seated = false;
+	world.seq = -1;
 	world.worker.settings = s;
 	s->node.dialect = (flags & FLAG_DIALECT) % 3;
 	s->node.auth = (flags & FLAG_AUTH) != 0;
 	s->node.max_sessions = (flags & FLAG_FULL) != 0 ? 0 : 10;
 	s->node_id = (struct str){ node_id, sizeof(node_id) - 1 };
 	c->worker = &world.worker;
-	if ((flags & FLAG_AUTH) != 0 && (flags & FLAG_IDENTITY) != 0)
+	c->state = CLIENT_OPEN;
+	if ((flags & FLAG_REMOTE) != 0)
+		begin_remote(c, flags);
+	else if ((flags & FLAG_AUTH) != 0 && (flags & FLAG_IDENTITY) != 0)
 		c->passage->identity = strdup(identity);
 }
 
@@ -336,6 +529,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* As when the connection ends, and then its client. */
 	session_end(&c);
 	FUZZ_ASSERT(world.places == 0);
+	remote_free(&c);
+	FUZZ_ASSERT(!world.seated);
 	session_free(&c);
 	session_discard(p.hello);
 	FUZZ_ASSERT(world.places == 0);

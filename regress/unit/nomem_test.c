@@ -49,6 +49,7 @@ struct stage {
 	size_t seen_len;
 	unsigned granted; /* sign-ins by auth */
 	unsigned left; /* of them, connections that it was told have gone */
+	unsigned agents; /* who have a place */
 	unsigned records_out; /* of the audit log, of what the node said */
 };
 
@@ -57,6 +58,7 @@ struct story {
 	bool auth_in_hello;
 	bool audit;
 	bool hash;
+	bool remote; /* by the remote listener */
 	bool slow; /* the output may be cut in the middle of a frame */
 	void (*tell)(struct stage *);
 };
@@ -124,29 +126,73 @@ auth_answer(struct stage *st, const struct msg_auth_ask *ask)
 		.reply = { .conn = ask->conn,
 		    .serial = ask->serial,
 		    .verdict = AUTH_GRANTED,
+		    .realm = ask->realm,
 		    .id_len = sizeof(m.id) },
 	};
 
 	m.hdr.len = sizeof(m) - sizeof(m.hdr);
 	memcpy(m.id, IDENTITY, sizeof(m.id));
 	assert_int_equal(send(st->auth, &m, sizeof(m), 0), sizeof(m));
-	st->granted++;
+	/* Nobody counts the connections of a token. */
+	st->granted += ask->realm == REALM_KEYS;
 }
 
+static void
+auth_seat(struct stage *st, const struct msg_agent_enter *enter)
+{
+	struct {
+		struct msg_hdr hdr;
+		struct msg_agent_reply reply;
+	} m = {
+		.hdr = { .type = MSG_AGENT_REPLY, .len = sizeof(m.reply) },
+		.reply = { .conn = enter->conn,
+		    .serial = enter->serial,
+		    .verdict = AUTH_GRANTED },
+	};
+
+	assert_int_equal(enter->proven, 1);
+	assert_int_equal(send(st->auth, &m, sizeof(m), 0), sizeof(m));
+	st->agents++;
+}
+
+static void
+auth_hear(struct stage *st, unsigned type, const uint8_t *data)
+{
+	struct msg_agent_enter enter;
+	struct msg_auth_ask ask;
+
+	switch (type) {
+	case MSG_AUTH_ASK:
+		memcpy(&ask, data, sizeof(ask));
+		auth_answer(st, &ask);
+		break;
+	case MSG_AUTH_LEFT:
+		st->left++;
+		break;
+	case MSG_AGENT_ENTER:
+		memcpy(&enter, data, sizeof(enter));
+		auth_seat(st, &enter);
+		break;
+	case MSG_AGENT_LEFT:
+		st->agents--;
+		break;
+	default:
+		fail_msg("%s to auth", msg_name(type));
+	}
+}
+
+/* A datagram may hold several. */
 static void
 auth_play(struct stage *st)
 {
 	uint8_t buf[sizeof(struct msg_hdr) + MSG_MAX_PAYLOAD];
-	struct msg_auth_ask ask;
 	struct msg_hdr hdr;
+	ssize_t at, n;
 
-	while (recv(st->auth, buf, sizeof(buf), MSG_DONTWAIT) > 0) {
-		memcpy(&hdr, buf, sizeof(hdr));
-		if (hdr.type == MSG_AUTH_ASK) {
-			memcpy(&ask, buf + sizeof(hdr), sizeof(ask));
-			auth_answer(st, &ask);
-		} else if (hdr.type == MSG_AUTH_LEFT) {
-			st->left++;
+	while ((n = recv(st->auth, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+		for (at = 0; at < n; at += sizeof(hdr) + hdr.len) {
+			memcpy(&hdr, buf + at, sizeof(hdr));
+			auth_hear(st, hdr.type, buf + at + sizeof(hdr));
 		}
 	}
 }
@@ -356,6 +402,39 @@ tell_session(struct stage *st)
 	stage_turn(st);
 }
 
+#define REMOTE_BEAT(seq)                                    \
+	"{\"type\":\"heartbeat\",\"client_id\":\"" IDENTITY \
+	"\",\"timestamp_ms\":5,\"session_id\":"             \
+	"\"00000000-0000-4000-8000-000000000000\",\"seq\":" #seq "}"
+
+static void
+tell_agent_messages(struct stage *st)
+{
+	stage_turn(st);
+	say_text(st, REMOTE_BEAT(1));
+	say_text(st, REMOTE_BEAT(1));
+	stage_turn(st);
+	say_in_pieces(st, REMOTE_BEAT(2));
+}
+
+static void
+tell_agent(struct stage *st)
+{
+	say_request(st, "Authorization: Bearer " IDENTITY ":secret\r\n");
+	say_text(st, "{\"type\":\"hello\",\"client_id\":\"" IDENTITY "\"}");
+	tell_agent_messages(st);
+}
+
+static void
+tell_agent_token_in_hello(struct stage *st)
+{
+	say_request(st, "");
+	say_text(st, "{\"type\":\"hello\",\"client_id\":\"" IDENTITY
+		     "\",\"auth_token\":\"" IDENTITY ":secret\"}");
+	say_text(st, REMOTE_BEAT(0));
+	tell_agent_messages(st);
+}
+
 /* More answers in one turn than the worker keeps room for. */
 static void
 tell_much(struct stage *st)
@@ -402,6 +481,12 @@ static const struct story story_audit = { .tell = tell_client, .audit = true };
 static const struct story story_audit_hash = {
 	.tell = tell_with_key, .auth = true, .audit = true, .hash = true
 };
+static const struct story story_agent = {
+	.tell = tell_agent, .remote = true, .audit = true
+};
+static const struct story story_agent_hello = {
+	.tell = tell_agent_token_in_hello, .remote = true
+};
 static const struct story story_much = { .tell = tell_much };
 static const struct story story_slow = { .tell = tell_slow, .slow = true };
 
@@ -426,6 +511,13 @@ stage_settings(const struct story *story)
 	/* What is no address of the Internet yet is this one. */
 	struct msg_conf_proxy proxy = { .bits = 104,
 		.ip = { [10] = 0xff, [11] = 0xff, [12] = 127 } };
+	struct msg_conf_remote remote = { .max_message_bytes = 65536,
+		.rate_limit = 1000,
+		.handshake_timeout_ms = 600000,
+		.message_timeout_ms = 600000,
+		.idle_timeout_ms = 600000,
+		.session_ttl_secs = 600,
+		.token = 1 };
 	uint8_t record[sizeof(node) + sizeof(NODE_ID)];
 	struct settings *s = settings_new(1);
 	static const char origin[] = "http://localhost:*";
@@ -439,6 +531,8 @@ stage_settings(const struct story *story)
 	    settings_origin(s, (const uint8_t *)origin, strlen(origin)), 0);
 	assert_int_equal(
 	    settings_proxy(s, (const uint8_t *)&proxy, sizeof(proxy)), 0);
+	assert_int_equal(
+	    settings_remote(s, (const uint8_t *)&remote, sizeof(remote)), 0);
 	return s;
 }
 
@@ -462,7 +556,9 @@ stage_open(struct stage *st, const struct story *story)
 	memset(w, 0, sizeof(*w));
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->greeting);
+	TAILQ_INIT(&w->entering);
 	TAILQ_INIT(&w->lingering);
+	remote_init(&w->remotes);
 	login_init(&w->logins);
 	assert_non_null(w->base = event_base_new());
 	assert_non_null(w->json = json_new());
@@ -474,7 +570,7 @@ stage_open(struct stage *st, const struct story *story)
 	journal_set_audit(w, stage_pair(SOCK_SEQPACKET, &st->audit), &sibling);
 	assert_non_null(w->logins.auth);
 	assert_non_null(w->journal.audit);
-	st->granted = st->left = 0;
+	st->granted = st->left = st->agents = 0;
 }
 
 static void
@@ -512,6 +608,7 @@ stage_converse(
 	st->reads = true;
 	st->eof = false;
 	conn.accepted_us = monotime_now().us;
+	conn.remote = story->remote;
 	if (story->slow)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	assert_true(shared_take(st->shared, SHARED_CONNS, 0, 10));
@@ -532,6 +629,9 @@ stage_part(struct stage *st)
 	stage_turn(st);
 	assert_true(TAILQ_EMPTY(&st->w.clients));
 	assert_int_equal(st->granted, st->left);
+	assert_int_equal(st->agents, 0);
+	assert_true(TAILQ_EMPTY(&st->w.remotes.all));
+	assert_true(TAILQ_EMPTY(&st->w.remotes.reading));
 	assert_int_equal(shared_total(st->shared, SHARED_CONNS), 0);
 	assert_int_equal(shared_total(st->shared, SHARED_SESSIONS), 0);
 }
@@ -560,7 +660,9 @@ static bool
 is_refusal(const char *p, size_t len)
 {
 	static const char *const refusals[] = { "invalid message",
-		"out of memory", JOURNAL_REFUSAL };
+		"out of memory", JOURNAL_REFUSAL,
+		/* The hello is lost, or the message before this one. */
+		"handshake required", "token is missing", "replay detected" };
 	size_t i;
 
 	for (i = 0; i < COUNT_OF(refusals); i++) {
@@ -753,6 +855,18 @@ no_frame_is_cut_when_many_leave_at_once(void **state)
 }
 
 static void
+an_agent_with_a_token_in_the_request(void **state)
+{
+	play(&story_agent, *state);
+}
+
+static void
+an_agent_with_a_token_in_the_hello(void **state)
+{
+	play(&story_agent_hello, *state);
+}
+
+static void
 answers_that_wait_for_a_slow_reader(void **state)
 {
 	play(&story_slow, *state);
@@ -799,6 +913,11 @@ a_configuration_is_taken_whole_or_refused(void **state)
 	assert_true(nomem_disarm());
 	assert_int_equal(s->norigins, 0);
 	assert_int_equal(settings_origin(s, origin, sizeof(origin) - 1), 0);
+	nomem_arm(1, false);
+	assert_int_equal(settings_agent(s, origin, sizeof(origin) - 1), -1);
+	assert_true(nomem_disarm());
+	assert_int_equal(s->nagents, 0);
+	assert_int_equal(settings_agent(s, origin, sizeof(origin) - 1), 0);
 	settings_free(s);
 	assert_int_equal(nomem_live(), live);
 }
@@ -834,6 +953,8 @@ main(void)
 		cmocka_unit_test(what_is_not_in_the_audit_log_is_not_answered),
 		cmocka_unit_test(what_is_hidden_in_the_audit_log_stays_hidden),
 		cmocka_unit_test(no_frame_is_cut_when_many_leave_at_once),
+		cmocka_unit_test(an_agent_with_a_token_in_the_request),
+		cmocka_unit_test(an_agent_with_a_token_in_the_hello),
 		cmocka_unit_test(answers_that_wait_for_a_slow_reader),
 		cmocka_unit_test(a_worker_that_cannot_be_introduced_ends),
 		cmocka_unit_test(a_configuration_is_taken_whole_or_refused),
