@@ -298,4 +298,5 @@ signer_clear(struct signer *s)
 		event_free(s->retry);
 	s->retry = NULL;
 	signer_key_clear();
+	sign_wait_clear();
 }
