@@ -5,6 +5,7 @@
 #define FILTER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "msg.h"
 
@@ -15,6 +16,9 @@
  * no_new_privs.  Returns 0, or -1 with errno; EINVAL: the role has no filter.
  */
 int filter_enter(enum role, bool only_log);
+
+/* How many rows the list of a role has, each a call or a use of one. */
+size_t filter_size(enum role);
 
 #define FILTER_CALL_MAX 64
 

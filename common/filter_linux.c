@@ -346,6 +346,17 @@ filter_enter(enum role role, bool only_log)
 	return 0;
 }
 
+size_t
+filter_size(enum role role)
+{
+	const struct policy *policy = policy_find(role);
+	size_t i, n = 0;
+
+	for (i = 0; policy != NULL && i < policy->nclasses; i++)
+		n += policy->classes[i].ncalls;
+	return n;
+}
+
 char *
 filter_call_name(char buf[FILTER_CALL_MAX], int nr)
 {

@@ -183,4 +183,7 @@ void client_log(const struct client *, enum log_level, const char *what,
 bool client_warn(
     struct client *, enum log_category, const char *what, const char *reason);
 
+/* The connection has ended. */
+void client_log_end(const struct client *);
+
 #endif /* CLIENT_H */

@@ -21,6 +21,12 @@ sign_wait_init(void)
 }
 
 void
+sign_wait_clear(void)
+{
+	ASYNC_cleanup_thread();
+}
+
+void
 sign_wait_allow(SSL *ssl, bool allow)
 {
 	if (allow)

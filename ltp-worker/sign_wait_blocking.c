@@ -18,6 +18,11 @@ sign_wait_init(void)
 }
 
 void
+sign_wait_clear(void)
+{
+}
+
+void
 sign_wait_allow(SSL *ssl, bool allow)
 {
 	(void)ssl;

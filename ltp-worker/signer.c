@@ -188,7 +188,8 @@ signer_sign(struct signer *s, uint32_t pair, enum sign_scheme scheme,
 {
 	struct question q = { .state = QUESTION_OPEN };
 
-	if (s->turn == NULL || inlen > SIGN_INPUT_MAX)
+	/* No room: the library could not tell how much, without memory. */
+	if (s->turn == NULL || inlen > SIGN_INPUT_MAX || outsize == 0)
 		return 0;
 	q.turn = s->turn;
 	q.in = in;
@@ -297,4 +298,5 @@ signer_clear(struct signer *s)
 		event_free(s->retry);
 	s->retry = NULL;
 	signer_key_clear();
+	sign_wait_clear();
 }

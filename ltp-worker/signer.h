@@ -104,6 +104,8 @@ void signer_abandon(struct signer *, struct turn *);
 
 /* At start, before the sandbox.  -1: it cannot be had. */
 int sign_wait_init(void);
+/* Nobody waits any more. */
+void sign_wait_clear(void);
 /* May handshakes be left in the middle?  Before and after one. */
 void sign_wait_allow(SSL *, bool);
 /* Does this error of the library's say that it has no job left? */

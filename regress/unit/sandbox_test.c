@@ -40,9 +40,11 @@
 #include <unistd.h>
 
 #include "digest.h"
+#include "filter.h"
 #include "sandbox.h"
 
 #define NOBODY       65534
+#define PLAIN_CALLS  61 /* rows of a worker's list */
 #define TIMEOUT_SECS 30 /* a child that hangs dies of SIGALRM */
 
 /*
@@ -945,6 +947,18 @@ abort_still_dies_of_its_own_signal(void **state)
 
 /* ---- limits, reports, Landlock ---- */
 
+/*
+ * What it took to serve plain connections; TLS may take a few more, and takes
+ * none.
+ */
+static void
+a_workers_list_is_as_short_as_before_it_spoke_tls(void **state)
+{
+	(void)state;
+	assert_int_equal(filter_size(ROLE_NONE), 0);
+	assert_in_range(filter_size(ROLE_WORKER), 1, PLAIN_CALLS);
+}
+
 static int
 check_report(struct before *b, const void *arg)
 {
@@ -1417,6 +1431,7 @@ static const struct CMUnitTest plain[] = {
 #ifndef SANITIZED
 	cmocka_unit_test(abort_still_dies_of_its_own_signal),
 #endif
+	cmocka_unit_test(a_workers_list_is_as_short_as_before_it_spoke_tls),
 	cmocka_unit_test(a_sandboxed_child_reports_what_it_has),
 	cmocka_unit_test(a_child_without_a_sandbox_does_not_report_one),
 	cmocka_unit_test(a_role_without_a_policy_cannot_enter),

@@ -25,6 +25,7 @@
 #include "log.h"
 #include "monotime.h"
 #include "pair.h"
+#include "sandbox.h"
 #include "signer.h"
 #include "tls.h"
 #include "vault.h"
@@ -189,22 +190,43 @@ struct node {
 	const char *crl;
 };
 
+/* The descriptor that the supervisor would pass. */
+static int
+stage_bundle(
+    const struct stage *st, const struct node *node, struct msg_conf_tls *conf)
+{
+	char *chain = cert_pem(st->server.x), *ca = cert_pem(st->ca.x);
+	int fd;
+
+	memset(conf, 0, sizeof(*conf));
+	conf->pair = PAIR;
+	conf->min_version = node->min_version;
+	fd = cert_bundle(conf, chain, node->mtls ? ca : NULL, node->crl);
+	free(chain);
+	free(ca);
+	return fd;
+}
+
+static void
+stage_take(struct stage *st, const struct node *node, int fd,
+    const struct msg_conf_tls *conf)
+{
+	const char *why = NULL;
+
+	tls_desk_begin(&st->desk);
+	if (tls_desk_conf(&st->desk, fd, conf, node->mtls, &why) == -1)
+		fail_msg("%s", why);
+	tls_desk_commit(&st->desk);
+}
+
 static void
 stage_conf(struct stage *st, const struct node *node)
 {
-	struct msg_conf_tls conf = { .pair = PAIR,
-		.min_version = node->min_version };
-	char *chain = cert_pem(st->server.x), *ca = cert_pem(st->ca.x);
-	const char *why = NULL;
-	int fd = cert_bundle(&conf, chain, node->mtls ? ca : NULL, node->crl);
+	struct msg_conf_tls conf;
+	int fd = stage_bundle(st, node, &conf);
 
-	tls_desk_begin(&st->desk);
-	if (tls_desk_conf(&st->desk, fd, &conf, node->mtls, &why) == -1)
-		fail_msg("%s", why);
-	tls_desk_commit(&st->desk);
+	stage_take(st, node, fd, &conf);
 	close(fd);
-	free(chain);
-	free(ca);
 }
 
 static void
@@ -291,7 +313,7 @@ talk_resume(void *arg)
 }
 
 static void
-talk_begin(struct talk *t, struct stage *st, const struct guest *g)
+talk_open(struct talk *t, struct stage *st)
 {
 	memset(t, 0, sizeof(*t));
 	t->st = st;
@@ -299,9 +321,21 @@ talk_begin(struct talk *t, struct stage *st, const struct guest *g)
 	    socketpair(
 		AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, t->fd),
 	    0);
-	assert_non_null(t->tls = tls_new(&st->desk, t->fd[0]));
+}
+
+static void
+talk_start(struct talk *t, const struct guest *g)
+{
+	assert_non_null(t->tls = tls_new(&t->st->desk, t->fd[0]));
 	tls_set_resume(t->tls, talk_resume, t);
 	t->ssl = guest_ssl(g, t->fd[1]);
+}
+
+static void
+talk_begin(struct talk *t, struct stage *st, const struct guest *g)
+{
+	talk_open(t, st);
+	talk_start(t, g);
 }
 
 static void
@@ -376,8 +410,6 @@ talk_once(struct stage *st, const struct guest *g)
 
 	talk_begin(&t, st, g);
 	talk_handshake(&t);
-	if (t.result == TLS_FAILED)
-		print_message("# %s\n", tls_reason(t.tls));
 	talk_end(&t);
 	return t.result;
 }
@@ -688,6 +720,73 @@ when_the_signer_dies_its_open_questions_fail(void **state)
 	assert_int_equal(talk_once(&st, &g), TLS_DONE);
 	stage_close(&st);
 }
+
+#ifdef SANDBOXED
+/* ---- the sandbox ---- */
+
+#define SANDBOXED_TALKS 60
+
+static int
+talk_in_a_sandbox(struct stage *st, const struct node *node)
+{
+	static const unsigned versions[] = { TLS1_2_VERSION, TLS1_3_VERSION,
+		TLS1_1_VERSION };
+	static struct talk talks[SANDBOXED_TALKS];
+	struct msg_conf_tls conf;
+	struct guest g = { 0 };
+	const char *why;
+	size_t i;
+	int fd = stage_bundle(st, node, &conf);
+
+	for (i = 0; i < SANDBOXED_TALKS; i++)
+		talk_open(&talks[i], st);
+	if (sandbox_harden(0) == -1 || sandbox_enter(ROLE_WORKER, &why) == -1)
+		return 2;
+	for (i = 0; i < SANDBOXED_TALKS; i++) {
+		g.version = versions[i % COUNT_OF(versions)];
+		talk_start(&talks[i], &g);
+		talk_handshake(&talks[i]);
+		if ((talks[i].result == TLS_DONE) !=
+		    (g.version != TLS1_1_VERSION))
+			return 3;
+		if (talks[i].result == TLS_DONE)
+			talk_check_bytes(&talks[i]);
+		talk_end(&talks[i]);
+		/* Reloads come then, too. */
+		if (i % 10 == 0)
+			stage_take(st, node, fd, &conf);
+	}
+	return 0;
+}
+
+/* No call that a plain worker does not make. */
+static void
+a_worker_in_its_sandbox_makes_handshakes(void **state)
+{
+	static const char *const keys[] = { "P-256", "RSA:2048" };
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct stage st;
+	int status;
+	size_t i;
+	pid_t pid;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(keys); i++) {
+		node.key = keys[i];
+		stage_open(&st, &node, SIGNS);
+		fflush(NULL);
+		if ((pid = fork()) == 0) {
+			/* libevent's own descriptor is shared by a fork. */
+			if (event_reinit(st.base) == -1)
+				_exit(1);
+			_exit(talk_in_a_sandbox(&st, &node));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		stage_close(&st);
+	}
+}
+#endif
 
 /* ---- bytes ---- */
 
@@ -1152,6 +1251,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+#ifdef SANDBOXED
+		/* First, while the library has not warmed up. */
+		cmocka_unit_test(a_worker_in_its_sandbox_makes_handshakes),
+#endif
 		cmocka_unit_test(versions_keys_and_ciphers_are_ours),
 		cmocka_unit_test(a_renegotiation_is_refused),
 		cmocka_unit_test(
