@@ -7,6 +7,8 @@ import re
 import secrets
 import signal
 import socket
+import ssl
+import threading
 
 import pytest
 
@@ -214,6 +216,16 @@ def test_the_node_may_not_be_asked(node):
 def test_usage(node, args):
     r = node.ctl("doctor", *args)
     assert r.returncode == 2 and "usage: " in r.stderr
+
+
+def test_neither_file_nor_node(lab, down):
+    """All that there is, is an environment."""
+    path = key_file(down, json.dumps({"a": KEY}))
+    env = {"AUTH_MODE": "api_key", "AUTH_KEYS_FILE": str(path),
+           "LTPD_CONTROL_SOCKET": "/nonexistent"}
+    out, status = run(down, "-s", "/nonexistent", env=env)
+    assert status == 0 and f"[OK] API keys - {path}: 1 keys" in out
+    assert out.startswith("[OK] configuration - ")
 
 
 # ---- the configuration ----
@@ -588,6 +600,55 @@ def test_certificates_that_are_none(down, ca, content, said):
     remote(down, ca, cert=path, key=ca.issue("node")[1])
     mark, detail, status = row(down, "certificate")
     assert (mark, status) == ("[ERR]", 1) and said in detail
+
+
+@contextlib.contextmanager
+def serving(cert, key, **settings):
+    """Somebody who shakes hands with this certificate; its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    for name, value in settings.items():
+        setattr(context, name, value)
+
+    def shake(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                with contextlib.suppress(OSError), sock:
+                    sock.settimeout(1)
+                    context.wrap_socket(sock, server_side=True).close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=shake, args=[listener], daemon=True).start()
+        yield "%s:%d" % listener.getsockname()
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"verify_mode": ssl.CERT_REQUIRED},
+    {"verify_mode": ssl.CERT_REQUIRED,
+     "maximum_version": ssl.TLSVersion.TLSv1_2}])
+def test_a_certificate_that_is_served(node, ca, settings):
+    cert, key = ca.issue("served")
+    with serving(cert, key, **settings) as address:
+        said = running(node, bind_addr=address, tls_enabled=True,
+                       tls_cert_path=str(cert), tls_key_path=str(key))
+        with relay.Relay(node, said) as r:
+            mark, detail, _ = row(node, "certificate", "-s", str(r.path))
+            assert mark == "[OK]" and "CN=served" in detail
+            ca.issue("served")
+            mark, detail, status = row(node, "certificate", "-s", str(r.path))
+    assert (mark, status) == ("[ERR]", 1)
+    assert detail.endswith("served.crt: stale, reload needed")
+
+
+def test_a_certificate_that_is_not_served(node, ca):
+    cert, key = ca.issue("served")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "%s:%d" % listener.getsockname()
+    said = running(node, bind_addr=address, tls_enabled=True,
+                   tls_cert_path=str(cert), tls_key_path=str(key))
+    with relay.Relay(node, said) as r:
+        assert row(node, "certificate", "-s", str(r.path))[:2] == (
+            "[ERR]", f"{address}: no TLS handshake")
 
 
 def test_private_keys(down, lab, ca):
