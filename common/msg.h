@@ -229,7 +229,7 @@ struct msg_conf_remote {
  */
 struct msg_conf_tls {
 	uint32_t pair; /* which key signs */
-	uint32_t min_version; /* enum conf_tls_version */
+	uint32_t min_version; /* as TLS writes it: 0x0303, 0x0304 */
 	uint32_t chain_len; /* of the certificate chain */
 	uint32_t ca_len; /* of the clients' CAs, 0: none */
 	uint32_t crl_len; /* 0: none */
@@ -347,7 +347,10 @@ struct msg_conn {
 	uint32_t listener;
 };
 
-/* MSG_COUNT: what was counted since the last one. */
+/*
+ * MSG_COUNT: what was counted since the last one.  ltp-sign counts the
+ * questions that it refused, and nothing else.
+ */
 struct msg_count {
 	struct counters delta;
 	uint64_t expired_last_sweep;
@@ -430,7 +433,7 @@ struct msg_auth_reply {
 	uint64_t conn;
 	uint32_t serial;
 	uint8_t verdict;
-	uint8_t pad;
+	uint8_t realm; /* as asked */
 	uint16_t id_len;
 };
 
@@ -465,17 +468,21 @@ struct msg_key_use {
 
 /*
  * Agents of the remote listener.  MSG_AGENT_ENTER: a connection is to be the
- * session of this id, which its worker has checked.  Then id_len bytes.  It
- * replaces the one that had the id before, of which its worker is told by
- * MSG_AGENT_REPLACED.  MSG_AGENT_LEFT: it has ended.  A worker enters its
- * sessions again when auth is another process, with serial 0, and is not
- * answered.
+ * session of this id, which its worker has checked.  Then id_len bytes, in
+ * lower case.  It replaces the one that had the id before, of which its
+ * worker is told by MSG_AGENT_REPLACED.  An id that is proven and one that is
+ * claimed with a token for all are two, so that nobody can push out who has
+ * a token of his own.  MSG_AGENT_LEFT: it has ended, or does not want to
+ * enter any more.  A worker enters its sessions again when auth is another
+ * process, with serial 0, and is not answered; of two with one id, the later
+ * connection stays.
  */
 struct msg_agent_enter {
 	uint64_t conn;
 	uint32_t serial; /* comes back */
 	uint16_t id_len;
-	uint8_t pad[2];
+	uint8_t proven;
+	uint8_t pad;
 };
 
 /* MSG_AGENT_REPLY: AUTH_GRANTED, or AUTH_REFUSED when there are too many. */

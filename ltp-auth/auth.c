@@ -1,6 +1,8 @@
 /*
- * Auth.  Holds the digests of the API keys and compares what workers ask
- * about with all of them, in constant time.  It hears the supervisor, which
+ * Auth.  Holds the digests of the API keys, and of the tokens of the remote
+ * listener, and compares what workers ask about with all of them, in
+ * constant time; and it knows which connection is the session of which agent
+ * of the remote listener, for the whole node.  It hears the supervisor, which
  * sends the digests, and workers, whose question holds a key as opaque
  * bytes that are hashed and never parsed.  It sees no client and opens no
  * file.
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agents.h"
 #include "chan.h"
 #include "child.h"
 #include "childlog.h"
@@ -28,6 +31,15 @@ struct peer {
 	struct chan *ch;
 	struct msg_peer who;
 	uint32_t *held; /* its connections, by the number of their key */
+	struct agent_owner agents; /* its sessions of the remote listener */
+};
+
+/* What the supervisor sends, until it is committed. */
+struct conf {
+	struct keys *keys;
+	struct keys *tokens;
+	uint32_t max_agents;
+	uint32_t records;
 };
 
 struct auth {
@@ -35,7 +47,9 @@ struct auth {
 	struct chan *parent;
 	struct keys
 	    *keys; /* the last good ones; NULL before the first commit */
-	struct keys *next; /* being sent, or waiting for commit */
+	struct keys *tokens; /* none: nobody is let in by one */
+	struct conf next; /* being sent, or waiting for commit */
+	struct agents *agents;
 	bool failed; /* what came last were no good keys */
 	bool blind; /* there never were good ones */
 	uint32_t generation;
@@ -96,38 +110,66 @@ peer_renumber(struct peer *peer, const struct keys *old, const struct keys *new)
 	peer->held = held;
 }
 
-/* ---- keys ---- */
+/* ---- configuration ---- */
+
+static void
+conf_clear(struct conf *conf)
+{
+	keys_free(conf->keys);
+	keys_free(conf->tokens);
+	memset(conf, 0, sizeof(*conf));
+}
 
 static void
 auth_conf_begin(struct auth *a, struct msg *m)
 {
 	struct msg_conf_begin begin;
+	struct conf *next = &a->next;
 
 	memcpy(&begin, m->data, sizeof(begin));
-	keys_free(a->next);
-	if ((a->next = keys_new(begin.generation)) == NULL)
+	conf_clear(next);
+	next->keys = keys_new(begin.generation);
+	next->tokens = keys_new(begin.generation);
+	if (next->keys == NULL || next->tokens == NULL)
 		fatal("keys");
+	next->tokens->nameless = true;
 	log_set_level(begin.log_level);
 }
 
 static void
 auth_conf_key(struct auth *a, struct msg *m)
 {
-	if (a->next == NULL || keys_add(a->next, m->data, m->len) == -1)
+	struct keys *k =
+	    m->type == MSG_CONF_KEY ? a->next.keys : a->next.tokens;
+
+	if (k == NULL || keys_add(k, m->data, m->len) == -1)
 		fatal("a key from the supervisor");
+	a->next.records++;
+}
+
+static void
+auth_conf_agents(struct auth *a, struct msg *m)
+{
+	struct msg_conf_agents agents;
+
+	memcpy(&agents, m->data, sizeof(agents));
+	a->next.max_agents = agents.max_sessions;
+	a->next.records++;
 }
 
 static void
 auth_conf_end(struct auth *a, struct msg *m)
 {
+	struct conf *next = &a->next;
 	struct msg_conf_end end;
 	struct msg_conf_ack ack;
 
 	memcpy(&end, m->data, sizeof(end));
-	if (a->next == NULL || end.generation != a->next->generation ||
-	    end.records != a->next->count)
+	if (next->keys == NULL || end.generation != next->keys->generation ||
+	    end.records != next->records)
 		fatalx("keys are incomplete");
-	if (keys_complete(a->next, end.keys_good != 0) == -1)
+	if (keys_complete(next->keys, end.keys_good != 0) == -1 ||
+	    keys_complete(next->tokens, true) == -1)
 		fatal("keys");
 	ack.generation = end.generation;
 	chan_send(a->parent, MSG_CONF_ACK, &ack, sizeof(ack), NULL, 0);
@@ -175,15 +217,29 @@ auth_ask_who(struct auth *a)
 	}
 }
 
+/*
+ * Sessions go on when tokens change, so that a rotation loses none: who must
+ * go is taken off the list of allowed ids.
+ */
 static void
-auth_conf_commit(struct auth *a)
+auth_commit_tokens(struct auth *a)
 {
-	struct keys *old = a->keys, *new = a->next;
+	keys_free(a->tokens);
+	a->tokens = a->next.tokens;
+	a->next.tokens = NULL;
+	if (agents_bound(a->agents, a->next.max_agents) == -1)
+		fatal("agents");
+	log_debug("auth: %zu tokens max_sessions=%u", a->tokens->count,
+	    a->next.max_agents);
+}
+
+static void
+auth_commit_keys(struct auth *a)
+{
+	struct keys *old = a->keys, *new = a->next.keys;
 	struct peer *peer;
 
-	if (new == NULL)
-		fatalx("commit of nothing");
-	a->next = NULL;
+	a->next.keys = NULL;
 	a->generation = new->generation;
 	a->failed = !new->good;
 	log_debug("auth: %zu keys generation=%u", new->count, a->generation);
@@ -207,6 +263,16 @@ auth_conf_commit(struct auth *a)
 		a->blind = false;
 		auth_ask_who(a);
 	}
+}
+
+static void
+auth_conf_commit(struct auth *a)
+{
+	if (a->next.keys == NULL)
+		fatalx("commit of nothing");
+	/* First: the process is ready when the keys are in force. */
+	auth_commit_tokens(a);
+	auth_commit_keys(a);
 }
 
 static void
@@ -244,6 +310,7 @@ auth_answer(struct chan *ch, const struct msg_auth_ask *ask,
 	r.conn = ask->conn;
 	r.serial = ask->serial;
 	r.verdict = verdict;
+	r.realm = ask->realm;
 	r.id_len = key == NULL ? 0 : key->id_len;
 	/* A worker that does not take answers has stopped asking. */
 	if (chan_post(ch, MSG_AUTH_REPLY, &r, sizeof(r),
@@ -271,6 +338,22 @@ auth_check(
 	return key;
 }
 
+/* Nobody counts the connections of a token: agents are known by their id. */
+static void
+auth_ask_token(
+    struct peer *peer, const struct msg_auth_ask *ask, const uint8_t *id)
+{
+	const struct keys *tokens = peer->auth->tokens;
+	const struct auth_key *key = NULL;
+	enum auth_verdict verdict = AUTH_UNAVAILABLE;
+
+	if (tokens->count > 0) {
+		key = auth_check(tokens, ask, id);
+		verdict = key == NULL ? AUTH_REFUSED : AUTH_GRANTED;
+	}
+	auth_answer(peer->ch, ask, verdict, key);
+}
+
 static void
 auth_ask(struct peer *peer, struct msg *m)
 {
@@ -279,9 +362,14 @@ auth_ask(struct peer *peer, struct msg *m)
 	struct auth_key *key;
 
 	memcpy(&ask, m->data, sizeof(ask));
-	if (ask.id_len > LTP_ID_MAX || ask.key_len > AUTH_KEY_MAX ||
+	if (ask.realm > REALM_TOKENS || ask.id_len > LTP_ID_MAX ||
+	    ask.key_len > AUTH_KEY_MAX ||
 	    (size_t)ask.id_len + ask.key_len != m->len - sizeof(ask)) {
 		chan_reject(peer->ch, "a question makes no sense");
+		return;
+	}
+	if (ask.realm == REALM_TOKENS) {
+		auth_ask_token(peer, &ask, m->data + sizeof(ask));
 		return;
 	}
 	if (auth_refuses(a)) {
@@ -321,6 +409,90 @@ auth_left(struct peer *peer, struct msg *m)
 		peer_release(peer, key);
 }
 
+/* ---- agents ---- */
+
+static void
+auth_agent_reply(struct chan *ch, const struct msg_agent_enter *enter,
+    enum auth_verdict verdict)
+{
+	struct msg_agent_reply r = {
+		.conn = enter->conn, .serial = enter->serial, .verdict = verdict
+	};
+
+	if (enter->serial != 0 &&
+	    chan_post(ch, MSG_AGENT_REPLY, &r, sizeof(r), NULL, 0) == -1)
+		log_warn("auth: an answer is lost");
+}
+
+static void
+auth_agent_replaced(struct auth *a, const struct agent_seat *seat)
+{
+	struct msg_agent gone = { seat->conn };
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &a->workers, entry) {
+		if (&peer->agents == seat->owner &&
+		    chan_post(peer->ch, MSG_AGENT_REPLACED, &gone, sizeof(gone),
+			NULL, 0) == -1)
+			log_warn("auth: a worker is not told");
+	}
+}
+
+/* One that entered before, but finds no place any more, has to go, too. */
+static void
+auth_agent_entered(struct peer *peer, const struct msg_agent_enter *enter,
+    enum agents_result result, struct agent_seat *replaced)
+{
+	if (result == AGENTS_TWICE) {
+		chan_reject(peer->ch, "an agent enters twice");
+		return;
+	}
+	if (result == AGENTS_FULL && enter->serial == 0) {
+		replaced->owner = &peer->agents;
+		replaced->conn = enter->conn;
+	}
+	/* The old one ends before the new one begins, in one worker at least. */
+	if (replaced->owner != NULL)
+		auth_agent_replaced(peer->auth, replaced);
+	auth_agent_reply(peer->ch, enter,
+	    result == AGENTS_ENTERED ? AUTH_GRANTED : AUTH_REFUSED);
+}
+
+static void
+auth_agent_enter(struct peer *peer, struct msg *m)
+{
+	struct agents *agents = peer->auth->agents;
+	struct msg_agent_enter enter;
+	struct agent_seat replaced;
+	struct agent_id id;
+	enum agents_result result;
+
+	memcpy(&enter, m->data, sizeof(enter));
+	if (enter.id_len == 0 || enter.id_len != m->len - sizeof(enter) ||
+	    enter.proven > 1) {
+		chan_reject(peer->ch, "an agent makes no sense");
+		return;
+	}
+	id = (struct agent_id){ m->data + sizeof(enter), enter.id_len,
+		enter.proven != 0 };
+	if (enter.serial == 0)
+		result = agents_enter_again(
+		    agents, &peer->agents, enter.conn, &id, &replaced);
+	else
+		result = agents_enter(
+		    agents, &peer->agents, enter.conn, &id, &replaced);
+	auth_agent_entered(peer, &enter, result, &replaced);
+}
+
+static void
+auth_agent_left(struct peer *peer, struct msg *m)
+{
+	struct msg_agent left;
+
+	memcpy(&left, m->data, sizeof(left));
+	agents_left(peer->auth->agents, &peer->agents, left.conn);
+}
+
 static void
 auth_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
 {
@@ -335,6 +507,12 @@ auth_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_AUTH_LEFT:
 		auth_left(peer, m);
+		break;
+	case MSG_AGENT_ENTER:
+		auth_agent_enter(peer, m);
+		break;
+	case MSG_AGENT_LEFT:
+		auth_agent_left(peer, m);
 		break;
 	default:
 		chan_reject(ch, "not a message of a worker");
@@ -363,6 +541,7 @@ auth_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 	TAILQ_REMOVE(&peer->auth->workers, peer, entry);
 	chan_free(ch);
 	peer_release_all(peer);
+	agents_left_all(peer->auth->agents, &peer->agents);
 	free(peer->held);
 	free(peer);
 }
@@ -385,6 +564,7 @@ auth_take_peer(struct auth *a, struct msg *m)
 	peer->auth = a;
 	memcpy(&peer->who, m->data, sizeof(peer->who));
 	peer_renumber(peer, NULL, a->keys);
+	agent_owner_init(&peer->agents);
 	peer->ch = chan_new(
 	    a->base, m->fds[0], ROLE_AUTH, ROLE_WORKER, &auth_worker_ops, peer);
 	if (peer->ch == NULL)
@@ -405,7 +585,11 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		auth_conf_begin(a, m);
 		break;
 	case MSG_CONF_KEY:
+	case MSG_CONF_TOKEN:
 		auth_conf_key(a, m);
+		break;
+	case MSG_CONF_AGENTS:
+		auth_conf_agents(a, m);
 		break;
 	case MSG_CONF_END:
 		auth_conf_end(a, m);
@@ -436,7 +620,8 @@ auth_parent_gone(struct chan *ch, enum chan_end end, void *arg)
 	struct auth *a = arg;
 
 	keys_free(a->keys);
-	keys_free(a->next);
+	keys_free(a->tokens);
+	conf_clear(&a->next);
 	child_parent_gone(ch, end);
 }
 
@@ -452,7 +637,8 @@ main(int argc, char *argv[])
 
 	child_start(ROLE_AUTH, argc, argv);
 	TAILQ_INIT(&a.workers);
-	if ((a.base = event_base_new()) == NULL)
+	if ((a.base = event_base_new()) == NULL ||
+	    (a.agents = agents_new()) == NULL)
 		fatal("cannot start");
 	a.parent = chan_new(a.base, CHILD_CHANNEL_FD, ROLE_AUTH, ROLE_PARENT,
 	    &auth_parent_ops, &a);

@@ -52,7 +52,7 @@ keys_add(struct keys *k, const uint8_t *data, size_t len)
 	int rv = -1;
 
 	memcpy(&conf, data, sizeof(conf));
-	if (k->count == KEYS_MAX || conf.id_len == 0 ||
+	if (k->count == KEYS_MAX || (conf.id_len == 0 && !k->nameless) ||
 	    conf.id_len > sizeof(key->id) ||
 	    conf.id_len != len - sizeof(conf)) {
 		errno = EINVAL;

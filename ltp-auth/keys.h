@@ -25,6 +25,7 @@ struct auth_key {
 struct keys {
 	uint32_t generation;
 	bool good; /* they may be none, and that is right */
+	bool nameless; /* they may have no id */
 	size_t count;
 	size_t room;
 	struct auth_key *key; /* by number */
@@ -35,7 +36,7 @@ struct keys {
 struct keys *keys_new(uint32_t generation);
 /* Wiped.  NULL is allowed. */
 void keys_free(struct keys *);
-/* From the payload of MSG_CONF_KEY; -1 when it makes no sense, or errno. */
+/* From the payload of MSG_CONF_KEY or _TOKEN; -1 when it makes no sense, or errno. */
 int keys_add(struct keys *, const uint8_t *, size_t len);
 /* No key is added any more; from now on they can be looked up.  0 or -1. */
 int keys_complete(struct keys *, bool good);

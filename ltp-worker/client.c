@@ -19,8 +19,11 @@
 #include "handshake.h"
 #include "json.h"
 #include "limit.h"
+#include "remote.h"
+#include "secure.h"
 #include "session.h"
 #include "shared.h"
+#include "tls.h"
 #include "upgrade.h"
 #include "worker.h"
 
@@ -84,6 +87,26 @@ static int
 client_fd(const struct client *c)
 {
 	return event_get_fd(&c->readable);
+}
+
+/* NULL: what it says is plain. */
+static struct tls *
+client_tls(const struct client *c)
+{
+	return c->remote == NULL ? NULL : c->remote->tls;
+}
+
+/* Read from it again, and what TLS has read already. */
+static int
+client_listen(struct client *c)
+{
+	struct tls *tls = client_tls(c);
+
+	if (event_add(&c->readable, NULL) == -1)
+		return -1;
+	if (tls != NULL && tls_pending(tls))
+		event_active(&c->readable, EV_READ, 0);
+	return 0;
 }
 
 /* ---- passages ---- */
@@ -211,34 +234,34 @@ client_is_timed(const struct client *c)
 	return c->passage != NULL && c->passage->timed_on != TIMED_NONE;
 }
 
+static struct client_list *
+client_timed_list(const struct client *c)
+{
+	struct worker *w = c->worker;
+
+	if (c->passage->timed_on == TIMED_LINGERING)
+		return &w->lingering;
+	return c->remote == NULL ? &w->greeting : &w->entering;
+}
+
 static void
 client_untime(struct client *c)
 {
-	struct worker *w = c->worker;
-
 	if (!client_is_timed(c))
 		return;
-	if (c->passage->timed_on == TIMED_GREETING)
-		TAILQ_REMOVE(&w->greeting, c, passage->timed);
-	else
-		TAILQ_REMOVE(&w->lingering, c, passage->timed);
+	TAILQ_REMOVE(client_timed_list(c), c, passage->timed);
 	c->passage->timed_on = TIMED_NONE;
 }
 
-/* Both lists stay sorted: the time-outs are constants but for a reload. */
+/* The lists stay sorted: the time-outs are constants but for a reload. */
 static void
 client_time(struct client *c, enum client_timed list, struct monotime deadline)
 {
-	struct worker *w = c->worker;
-
 	client_untime(c);
 	c->passage->deadline = deadline;
 	c->passage->timed_on = list;
-	if (list == TIMED_GREETING)
-		TAILQ_INSERT_TAIL(&w->greeting, c, passage->timed);
-	else
-		TAILQ_INSERT_TAIL(&w->lingering, c, passage->timed);
-	worker_set_deadline(w);
+	TAILQ_INSERT_TAIL(client_timed_list(c), c, passage->timed);
+	worker_set_deadline(c->worker);
 }
 
 void
@@ -298,23 +321,69 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	c->accepted.us = m->accepted_us;
 	client_seen(c);
 	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
+	if (m->remote && remote_new(c) == -1) {
+		client_drop_passage(c);
+		free(c);
+		return NULL;
+	}
 	return c;
+}
+
+static void
+client_refuse_one_more(struct client *c)
+{
+	static const char reason[] = "connection limit reached";
+
+	if (c->remote != NULL)
+		remote_refuse(c, DIST_CONNECTION_LIMIT, 503, reason);
+	else
+		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, reason, reason);
 }
 
 /* Refuse it at once, if there is a reason to. */
 static void
 client_admit(struct client *c)
 {
-	if (c->worker->draining)
+	if (c->worker->draining ||
+	    (c->remote != NULL && !c->worker->settings->has_remote))
 		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",
 		    "shutting down");
 	else if (c->refused)
-		handshake_refuse(c, 503, CATEGORY_HANDSHAKE,
-		    "connection limit reached", "connection limit reached");
+		client_refuse_one_more(c);
 	else if (!c->proxied && !address_hold(c, &c->addr))
 		handshake_refuse_address(c);
 	if (c->state == CLIENT_CLOSING)
 		client_served(c);
+}
+
+/*
+ * What can be refused before it costs a handshake is just closed; who is one
+ * too many is told so behind it.
+ */
+static void
+client_admit_secure(struct client *c)
+{
+	if (c->worker->draining) {
+		c->passage->close_reason = "shutting down";
+		c->broken = true;
+	} else if (!c->refused && !c->proxied && !address_hold(c, &c->addr)) {
+		++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+		c->passage->close_reason =
+		    "too many connections from this address";
+		client_warn(c, CATEGORY_IP_RATE_LIMIT, "closing",
+		    c->passage->close_reason);
+		c->broken = true;
+	}
+	if (c->broken)
+		client_served(c);
+}
+
+static bool
+client_wants_tls(const struct client *c)
+{
+	const struct settings *s = c->worker->settings;
+
+	return c->remote != NULL && s->has_remote && s->remote.tls;
 }
 
 void
@@ -335,15 +404,20 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 	    monotime_diff_us(w->now, c->accepted));
 	if (event_assign(&c->readable, w->base, fd, EV_READ | EV_PERSIST,
 		client_event, c) == -1 ||
-	    event_add(&c->readable, NULL) == -1) {
+	    event_add(&c->readable, NULL) == -1 ||
+	    (client_wants_tls(c) && secure_new(c) == -1)) {
 		client_no_memory(c);
 		client_free(c);
 		return;
 	}
 	client_time(c, TIMED_GREETING,
-	    monotime_add_ms(
-		c->accepted, w->settings->node.handshake_timeout_ms));
-	client_admit(c);
+	    monotime_add_ms(c->accepted,
+		c->remote != NULL ? remote_handshake_ms(c)
+				  : w->settings->node.handshake_timeout_ms));
+	if (c->state == CLIENT_TLS)
+		client_admit_secure(c);
+	else
+		client_admit(c);
 }
 
 void
@@ -356,9 +430,11 @@ client_free(struct client *c)
 	client_untime(c);
 	address_release(c);
 	client_forget_login(c);
-	if (identity.len > 0)
+	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
+	tls_free(client_tls(c));
+	remote_free(c);
 	client_drop_passage(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
@@ -409,7 +485,11 @@ client_keep_output(struct client *c, const uint8_t *data, size_t len)
 static size_t
 client_write(struct client *c, const uint8_t *data, size_t len)
 {
-	ssize_t n = send(client_fd(c), data, len, MSG_NOSIGNAL);
+	struct tls *tls = client_tls(c);
+	ssize_t n;
+
+	n = tls == NULL ? send(client_fd(c), data, len, MSG_NOSIGNAL)
+			: tls_write(tls, data, len);
 
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
@@ -471,6 +551,8 @@ client_linger(struct client *c)
 		client_time(c, TIMED_LINGERING,
 		    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
 	if (p->out == NULL && !p->shut) {
+		if (client_tls(c) != NULL)
+			tls_close(client_tls(c));
 		shutdown(client_fd(c), SHUT_WR);
 		p->shut = true;
 		event_add(&c->readable, NULL);
@@ -520,6 +602,10 @@ client_close(struct client *c, uint16_t code, const char *reason)
 	session_end(c);
 	client_forget_login(c);
 	ws_clear(&c->ws);
+	if (c->remote != NULL) {
+		remote_leave(c);
+		remote_quiet(c);
+	}
 }
 
 /*
@@ -530,6 +616,9 @@ client_identify(struct client *c, const char *id, size_t len)
 {
 	struct str proven = client_identity(c);
 
+	if (c->remote != NULL)
+		return c->remote->entering ? LOGIN_GRANTED
+					   : remote_identify(c, id, len);
 	if (proven.len == 0) {
 		if ((c->passage->identity = strndup(id, len)) != NULL)
 			return LOGIN_GRANTED;
@@ -557,7 +646,7 @@ client_signed_in(
 	if (result == LOGIN_GRANTED)
 		result = client_identify(c, id, len);
 	if (!c->broken) {
-		event_add(&c->readable, NULL);
+		client_listen(c);
 		if (upgrading) {
 			handshake_signed_in(c, result);
 		} else {
@@ -580,6 +669,10 @@ client_limit_message(struct client *c)
 	const struct settings *conf = w->settings;
 	uint8_t key[16];
 
+	if (c->remote != NULL) {
+		remote_message_begins(c);
+		return;
+	}
 	c->messages_in++;
 	addr_limit_key(&c->addr, key);
 	if (!shared_ip_allow(w->shared, key, &conf->ip_rate, w->now)) {
@@ -603,6 +696,8 @@ client_limit_message(struct client *c)
 static void
 client_message(struct client *c, const struct ws_frame *f)
 {
+	if (c->remote != NULL && !remote_message_ends(c))
+		return;
 	if (f->opcode == WS_OP_BINARY)
 		session_binary(c);
 	else
@@ -618,6 +713,10 @@ client_limit_control(struct client *c)
 	/* A burst of two seconds' worth. */
 	if (limit_allow(&c->control_rate, rps, 2 * rps, c->worker->now))
 		return true;
+	if (c->remote != NULL) {
+		remote_end(c, DIST_RATE_LIMITED, "too many control frames");
+		return false;
+	}
 	++*client_counter(c, COUNT_RATE_LIMIT_VIOLATIONS);
 	++*client_counter(c, COUNT_REJECT_RATE_LIMIT);
 	client_warn(c, CATEGORY_RATE_LIMIT, "too many control frames",
@@ -637,6 +736,10 @@ client_ping(struct client *c, const struct ws_frame *f)
 static void
 client_failed(struct client *c, const struct ws_frame *f)
 {
+	if (f->code == WS_TOO_BIG && c->remote != NULL) {
+		remote_fail(c, DIST_MESSAGE_TOO_LARGE, NULL);
+		return;
+	}
 	if (f->code == WS_TOO_BIG) {
 		++*client_counter(c, COUNT_OVERSIZE_MESSAGES);
 		++*client_counter(c, COUNT_REJECT_TOO_LARGE);
@@ -697,6 +800,8 @@ client_frames(struct client *c, uint8_t *data, size_t len)
 			break;
 		}
 	}
+	if (c->remote != NULL)
+		remote_input_ends(c);
 	/* Auth is being asked: the rest must wait. */
 	if (c->state == CLIENT_GREETING)
 		client_keep_input(c, data, len);
@@ -743,21 +848,24 @@ client_read_end(struct client *c)
 		c->broken = true;
 }
 
-static void
-client_read(struct client *c)
+/* False when there was nothing. */
+static bool
+client_read_once(struct client *c)
 {
+	struct tls *tls = client_tls(c);
 	struct worker *w = c->worker;
 	ssize_t n;
 
-	n = recv(client_fd(c), w->input, sizeof(w->input), 0);
+	n = tls == NULL ? recv(client_fd(c), w->input, sizeof(w->input), 0)
+			: tls_read(tls, w->input, sizeof(w->input));
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			c->broken = true;
-		return;
+		return false;
 	}
 	if (n == 0) {
 		client_read_end(c);
-		return;
+		return false;
 	}
 	c->bytes_in += n;
 	*client_counter(c, COUNT_BYTES_IN) += n;
@@ -767,6 +875,7 @@ client_read(struct client *c)
 	 * also when none is wanted: the next input need not cover it.
 	 */
 	explicit_bzero(w->input, n);
+	return true;
 }
 
 /* No more is read from it while its messages could not be logged. */
@@ -781,11 +890,34 @@ client_park(struct client *c)
 	return true;
 }
 
+/* TLS hands out one record at a time. */
+static void
+client_read_records(struct client *c, struct tls *tls)
+{
+	tls_wake(tls);
+	while (client_read_once(c) && !c->broken &&
+	       c->state != CLIENT_SIGN_IN && c->state != CLIENT_GREETING &&
+	       !client_park(c))
+		continue;
+	tls_sleep(tls);
+}
+
+static void
+client_read(struct client *c)
+{
+	struct tls *tls = client_tls(c);
+
+	if (tls == NULL)
+		client_read_once(c);
+	else
+		client_read_records(c, tls);
+}
+
 void
 client_unpark(struct client *c)
 {
 	if (c->parked && c->state == CLIENT_OPEN && !client_is_stuck(c))
-		event_add(&c->readable, NULL);
+		client_listen(c);
 	c->parked = false;
 }
 
@@ -800,10 +932,43 @@ client_event(int fd, short what, void *arg)
 		client_flush(c);
 		if (!client_is_stuck(c) && !c->broken &&
 		    (c->state == CLIENT_OPEN || c->state == CLIENT_HTTP))
-			event_add(&c->readable, NULL);
+			client_listen(c);
 	}
 	if ((what & EV_READ) != 0 && !client_park(c))
 		client_read(c);
+	client_served(c);
+}
+
+/* From now on it is a client like any other. */
+static void
+client_take_back(struct client *c)
+{
+	int fd = client_fd(c);
+
+	event_del(&c->readable);
+	event_assign(&c->readable, c->worker->base, fd, EV_READ | EV_PERSIST,
+	    client_event, c);
+	if (event_add(&c->readable, NULL) == -1)
+		client_no_memory(c);
+}
+
+void
+client_secured(struct client *c)
+{
+	client_take_back(c);
+	c->state = CLIENT_HTTP;
+	if (c->refused)
+		client_refuse_one_more(c);
+	else if (!c->broken)
+		client_read(c);
+	client_served(c);
+}
+
+void
+client_insecure(struct client *c)
+{
+	client_take_back(c);
+	c->state = CLIENT_CLOSING;
 	client_served(c);
 }
 
@@ -811,17 +976,29 @@ void
 client_expired(struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_TLS:
+		secure_expired(c);
+		break;
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
-		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_untime(c);
+		if (c->remote != NULL) {
+			remote_refuse(c, DIST_HANDSHAKE_TIMEOUT, 408,
+			    "handshake timeout");
+			break;
+		}
+		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		handshake_refuse(c, 408, CATEGORY_HANDSHAKE,
 		    "handshake timeout", "handshake timeout");
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
-		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_untime(c);
+		if (c->remote != NULL) {
+			remote_fail(c, DIST_HANDSHAKE_TIMEOUT, NULL);
+			break;
+		}
+		++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
 		client_warn(
 		    c, CATEGORY_HANDSHAKE, "closing", "handshake timeout");
 		client_close(c, WS_POLICY, "handshake timeout");
@@ -855,6 +1032,10 @@ void
 client_shutdown(struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_TLS:
+		c->passage->close_reason = "shutting down";
+		c->broken = true;
+		break;
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
 		handshake_refuse(c, 503, CATEGORY_HANDSHAKE, "shutting down",

@@ -24,12 +24,14 @@
 #include "msg.h"
 #include "ws.h"
 
+struct remote;
 struct session;
 struct upgrade;
 struct worker;
 
 enum client_state {
-	CLIENT_HTTP = 1, /* the upgrade request is coming in */
+	CLIENT_TLS = 1, /* its handshake; see secure.c */
+	CLIENT_HTTP, /* the upgrade request is coming in */
 	CLIENT_SIGN_IN, /* auth is asked about the upgrade */
 	CLIENT_OPEN, /* WebSocket frames */
 	CLIENT_GREETING, /* auth is asked about a hello */
@@ -81,6 +83,7 @@ struct client {
 	struct worker *worker;
 	struct passage *passage; /* NULL only when there is a session */
 	struct session *session;
+	struct remote *remote; /* NULL: not by the remote listener */
 	struct ws ws;
 
 	uint64_t id;
@@ -94,8 +97,8 @@ struct client {
 	uint32_t seen_ms; /* its age when the last valid message came */
 
 	struct addr addr; /* its own; the peer's as long as nobody knows */
-	uint8_t state; /* enum client_state */
-	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
+	uint8_t state: 3; /* enum client_state */
+	uint8_t dialect: 2; /* enum conf_dialect; AUTO: not settled */
 	bool refused: 1; /* over the cap: holds a refusal, no connection */
 	bool proxied: 1; /* the peer is a proxy, and it is in proxy[] */
 	bool proven: 1; /* the session's client_id is by a key */
@@ -152,6 +155,11 @@ void client_signed_in(
 
 /* The audit log has room again, or it never will: read on. */
 void client_unpark(struct client *);
+
+/* Its TLS handshake is done; serve what came behind it. */
+void client_secured(struct client *);
+/* Its TLS handshake has failed: nothing more is said. */
+void client_insecure(struct client *);
 
 /* The clock has passed its deadline. */
 void client_expired(struct client *);

@@ -29,7 +29,7 @@ enum kind {
 /* The message itself, where the holder of a member is meant. */
 #define HOLDER_MESSAGE (1U << 18)
 
-#define FIELDS_ALL     (2U * FIELD_HINT - 1)
+#define FIELDS_ALL     (2U * FIELD_SEQ - 1)
 
 struct member {
 	struct str name;
@@ -77,6 +77,7 @@ static const struct member members[] = {
 	    TEXT(hint_sector, 1, LTP_ID_MAX) },
 	{ NAME("Custom"), FIELD_HINT, FIELD_HINT,
 	    TEXT(hint_sector, 1, LTP_ID_MAX) },
+	{ NAME("seq"), HOLDER_MESSAGE, FIELD_SEQ, INTO(KIND_INTEGER, seq) },
 };
 
 #define NMEMBERS (sizeof(members) / sizeof(members[0]))
@@ -224,6 +225,7 @@ frame_clear(struct frame *f)
 	f->hint_sector = absent;
 	f->hint_custom = false;
 	f->timestamp = absent;
+	f->seq = absent;
 	f->focus_momentum = 0;
 	f->direction = DIRECTION_NONE;
 	f->strength = 0;
@@ -405,8 +407,8 @@ frame_print_suggestion(char out[FRAME_REPLY_MAX], enum conf_dialect dialect,
 }
 
 size_t
-frame_print_error(
-    char out[FRAME_REPLY_MAX], const char *code, const char *message)
+frame_print_error(char out[FRAME_REPLY_MAX], const char *code,
+    const char *message, const char *dist_code)
 {
 	char *p;
 
@@ -418,6 +420,10 @@ frame_print_error(
 	}
 	p = put(p, "\"message\":");
 	p = put_text(p, message);
+	if (dist_code != NULL) {
+		p = put(p, ",\"dist_code\":");
+		p = put_text(p, dist_code);
+	}
 	p = put(p, "}");
 	return (size_t)(p - out);
 }

@@ -34,6 +34,7 @@ enum frame_field {
 	FIELD_MOMENTUM = 1 << 7,
 	FIELD_TIME = 1 << 8, /* time_orientation */
 	FIELD_HINT = 1 << 9,
+	FIELD_SEQ = 1 << 10, /* remote listener; never in frame_fields() */
 };
 
 struct frame {
@@ -49,6 +50,7 @@ struct frame {
 	struct str hint_sector;
 	bool hint_custom; /* it was {"Custom":".."} */
 	struct str timestamp; /* as it came: an int64_t in decimal */
+	struct str seq; /* likewise */
 	double focus_momentum;
 	enum direction direction;
 	double strength;
@@ -79,15 +81,17 @@ enum conf_dialect frame_dialect(const struct frame *);
  */
 #define FRAME_REPLY_MAX 4096
 
-/* session_id is NULL in the client dialect. */
+/* session_id is NULL when the client is not to know one. */
 size_t frame_print_hello_ack(char out[FRAME_REPLY_MAX],
     const struct str *node_id, const struct str *session_id);
 size_t frame_print_heartbeat_ack(char out[FRAME_REPLY_MAX], enum conf_dialect,
     const struct str *id, const struct str *timestamp);
 size_t frame_print_suggestion(char out[FRAME_REPLY_MAX], enum conf_dialect,
     const struct str *id, const struct orientation *);
-/* code is NULL in the client dialect. */
-size_t frame_print_error(
-    char out[FRAME_REPLY_MAX], const char *code, const char *message);
+/*
+ * code is NULL in the client dialect, dist_code but on the remote listener.
+ */
+size_t frame_print_error(char out[FRAME_REPLY_MAX], const char *code,
+    const char *message, const char *dist_code);
 
 #endif /* FRAME_H */

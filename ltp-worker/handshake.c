@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "client.h"
+#include "remote.h"
 #include "shared.h"
 #include "upgrade.h"
 #include "worker.h"
@@ -40,8 +41,9 @@ handshake_status_counter(unsigned status)
 }
 
 void
-handshake_refuse(struct client *c, unsigned status, enum log_category category,
-    const char *body, const char *reason)
+handshake_refuse_as(struct client *c, unsigned status,
+    enum log_category category, const char *what, const char *body,
+    const char *reason)
 {
 	char buf[UPGRADE_RESPONSE_MAX];
 	size_t n;
@@ -49,7 +51,7 @@ handshake_refuse(struct client *c, unsigned status, enum log_category category,
 	++*client_counter(c, handshake_status_counter(status));
 	c->passage->close_code = status;
 	c->passage->close_reason = reason;
-	client_warn(c, category, "upgrade refused", reason);
+	client_warn(c, category, what, reason);
 	n = upgrade_print_refusal(
 	    buf, status, body, HANDSHAKE_RETRY_AFTER_SECS);
 	if (output_put(&c->worker->output, buf, n) == -1)
@@ -61,9 +63,22 @@ handshake_refuse(struct client *c, unsigned status, enum log_category category,
 }
 
 void
+handshake_refuse(struct client *c, unsigned status, enum log_category category,
+    const char *body, const char *reason)
+{
+	handshake_refuse_as(
+	    c, status, category, "upgrade refused", body, reason);
+}
+
+void
 handshake_refuse_address(struct client *c)
 {
 	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
+	if (c->remote != NULL) {
+		remote_refuse(c, DIST_CONNECTION_LIMIT, 429,
+		    "too many connections from this address");
+		return;
+	}
 	handshake_refuse(c, 429, CATEGORY_IP_RATE_LIMIT,
 	    "too many connections from this address",
 	    "too many connections from this address");
@@ -98,7 +113,7 @@ handshake_unauthorized(struct client *c, const char *body)
 	handshake_refuse(c, 401, CATEGORY_AUTH, body, body);
 }
 
-static void
+void
 handshake_accept(struct client *c)
 {
 	char buf[UPGRADE_RESPONSE_MAX];
@@ -187,7 +202,10 @@ handshake_check_request(struct client *c)
 		    "origin_not_allowed");
 		return;
 	}
-	handshake_check_credential(c);
+	if (c->remote != NULL)
+		remote_check_request(c);
+	else
+		handshake_check_credential(c);
 }
 
 size_t
@@ -219,11 +237,19 @@ handshake_signed_in(struct client *c, enum login_result result)
 		handshake_accept(c);
 		break;
 	case LOGIN_REFUSED:
+		if (c->remote != NULL) {
+			remote_unauthorized(c, "invalid token");
+			break;
+		}
 		handshake_unauthorized(c, c->passage->keyless
 					      ? "missing api key"
 					      : "invalid api key");
 		break;
 	case LOGIN_UNAVAILABLE:
+		if (c->remote != NULL) {
+			remote_unauthorized(c, "no token is known");
+			break;
+		}
 		handshake_unauthorized(c, "authentication is not available");
 		break;
 	case LOGIN_GONE:

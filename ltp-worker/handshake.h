@@ -24,6 +24,11 @@ void handshake_signed_in(struct client *, enum login_result);
  */
 void handshake_refuse(struct client *, unsigned status, enum log_category,
     const char *body, const char *reason);
+/* The same, with what the log calls it. */
+void handshake_refuse_as(struct client *, unsigned status, enum log_category,
+    const char *what, const char *body, const char *reason);
+/* Answer with 101. */
+void handshake_accept(struct client *);
 /* Not the node's limit is reached, but that of the client's address. */
 void handshake_refuse_address(struct client *);
 /* A sign-in failed; so many in a minute, and the address is refused. */

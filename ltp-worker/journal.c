@@ -394,6 +394,8 @@ journal_message(struct client *c, const struct frame *f)
 		return;
 	journal_trace(c, &t);
 	trace_of_message(&t, c->dialect, f, journal_own_id(c, own));
+	if (c->remote != NULL)
+		trace_of_remote(&t, f, own);
 	journal_add(c, AUDIT_IN, &t);
 }
 
@@ -439,13 +441,14 @@ journal_suggestion(
 }
 
 void
-journal_error(struct client *c, const char *code, const char *message)
+journal_error(struct client *c, const char *code, const char *message,
+    const char *dist_code)
 {
 	struct trace t;
 
 	if (!journal_wants(c))
 		return;
 	journal_trace(c, &t);
-	trace_of_error(&t, code, message);
+	trace_of_error(&t, code, message, dist_code);
 	journal_add(c, AUDIT_OUT, &t);
 }

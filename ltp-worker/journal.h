@@ -74,7 +74,10 @@ void journal_heartbeat_ack(
     struct client *, const struct str *id, const struct str *timestamp);
 void journal_suggestion(
     struct client *, const struct str *id, const struct orientation *);
-/* code is NULL in the client dialect. */
-void journal_error(struct client *, const char *code, const char *message);
+/*
+ * code is NULL in the client dialect, dist_code but on the remote listener.
+ */
+void journal_error(struct client *, const char *code, const char *message,
+    const char *dist_code);
 
 #endif /* JOURNAL_H */

@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@
 struct chan;
 struct client;
 struct credential;
+struct str;
 struct worker;
 
 enum login_result {
@@ -44,6 +46,17 @@ void login_set_auth(struct worker *, int fd, const struct msg_peer *);
  */
 struct login *
 login_ask(struct worker *, struct client *, const struct credential *);
+/*
+ * Ask for a place among the agents, likewise.  id in lower case; proven: not
+ * only claimed.
+ */
+struct login *login_enter(
+    struct worker *, struct client *, const struct str *id, bool proven);
+/* An agent has gone, or does not want the place any more. */
+void login_agent_left(struct worker *, uint64_t conn);
+/* One that another auth knew. */
+void login_agent_here(
+    struct worker *, uint64_t conn, const struct str *id, bool proven);
 /* A client that had signed in as this id has gone. */
 void login_left(struct worker *, const char *id, size_t len);
 /* The client is not interested any more. */

@@ -14,6 +14,7 @@
 #include "frame.h"
 #include "handshake.h"
 #include "log.h"
+#include "remote.h"
 #include "shared.h"
 #include "upgrade.h"
 #include "worker.h"
@@ -52,8 +53,8 @@ session_error(struct client *c, enum session_code code, const char *message)
 	    c->dialect == DIALECT_SESSION ? code_names[code] : NULL;
 	char buf[FRAME_REPLY_MAX];
 
-	client_reply(c, buf, frame_print_error(buf, name, message));
-	journal_error(c, name, message);
+	client_reply(c, buf, frame_print_error(buf, name, message, NULL));
+	journal_error(c, name, message, NULL);
 }
 
 static void
@@ -114,6 +115,10 @@ session_unauthorized(struct client *c)
 static void
 session_full(struct client *c)
 {
+	if (c->remote != NULL) {
+		remote_fail(c, DIST_SESSION_LIMIT, NULL);
+		return;
+	}
 	++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
 	client_warn(
 	    c, CATEGORY_HANDSHAKE, "no session", "session limit reached");
@@ -217,7 +222,7 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 		return false;
 	}
 	c->session = session_alloc(identity.len > 0 ? &identity : claimed, tag,
-	    c->dialect == DIALECT_SESSION);
+	    c->dialect == DIALECT_SESSION || c->remote != NULL);
 	if (c->session == NULL) {
 		shared_give(w->shared, SHARED_SESSIONS, w->slot);
 		client_close(c, WS_INTERNAL_ERROR, "out of memory");
@@ -362,6 +367,27 @@ session_sign_in(struct client *c, const struct str *key,
 		client_hold(c);
 }
 
+/* The session that the hello of an agent asked for, or another question. */
+static void
+session_remote_signed_in(struct client *c, enum login_result result)
+{
+	struct session *hello = c->passage->hello;
+	struct str claimed, tag = session_tag(hello);
+
+	if (remote_signed_in(c, result, &claimed)) {
+		if (session_new(c, &claimed, &tag)) {
+			session_touch(c, FRAME_HELLO);
+			session_hello_ack(c);
+		} else {
+			remote_leave(c);
+		}
+	}
+	if (c->passage->login == NULL) {
+		c->passage->hello = NULL;
+		session_discard(hello);
+	}
+}
+
 void
 session_signed_in(struct client *c, enum login_result result)
 {
@@ -369,6 +395,10 @@ session_signed_in(struct client *c, enum login_result result)
 	struct str claimed = session_client_id(hello);
 	struct str tag = session_tag(hello);
 
+	if (c->remote != NULL) {
+		session_remote_signed_in(c, result);
+		return;
+	}
 	c->passage->hello = NULL;
 	switch (result) {
 	case LOGIN_GRANTED:
@@ -523,6 +553,57 @@ session_session_message(struct client *c, const struct frame *f)
 	session_act(c, f);
 }
 
+/* ---- the remote listener, both dialects ---- */
+
+/* What the hello says is kept until auth has answered about it. */
+static void
+session_remote_hello(struct client *c, const struct frame *f)
+{
+	static const struct str nobody = { "", 0 };
+	const struct str *claimed = &nobody, *tag = &f->session_tag;
+
+	if ((f->present & ~f->bad & FIELD_CLIENT_ID) != 0)
+		claimed = &f->client_id;
+	if (c->dialect == DIALECT_SESSION)
+		tag = &f->client_label;
+	c->passage->hello = session_alloc(claimed, tag, false);
+	if (c->passage->hello == NULL) {
+		client_close(c, WS_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	remote_hello(c, f);
+	/* Refused: it has no more to say. */
+	if (c->passage->login == NULL) {
+		session_discard(c->passage->hello);
+		c->passage->hello = NULL;
+	}
+}
+
+static void
+session_remote_message(struct client *c, const struct frame *f)
+{
+	if (!frame_valid(f, c->dialect)) {
+		session_invalid(c, "invalid message");
+		return;
+	}
+	journal_message(c, f);
+	if (c->session == NULL) {
+		if (f->type == FRAME_HELLO)
+			session_remote_hello(c, f);
+		else
+			remote_no_hello(c);
+		return;
+	}
+	if (!remote_accepts(c, f))
+		return;
+	if (f->type != FRAME_HELLO)
+		session_act(c, f);
+	else if (c->dialect == DIALECT_SESSION)
+		session_session_hello(c, f);
+	else
+		session_client_hello(c, f);
+}
+
 /* ---- the choice ---- */
 
 static void
@@ -560,6 +641,8 @@ session_text(struct client *c, char *text, size_t len)
 		session_unlogged(c);
 	else if (!parsed)
 		session_not_json(c);
+	else if (c->remote != NULL)
+		session_remote_message(c, &f);
 	else if (c->dialect == DIALECT_SESSION)
 		session_session_message(c, &f);
 	else

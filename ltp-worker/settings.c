@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "upgrade.h"
 
@@ -27,6 +28,8 @@ settings_free(struct settings *s)
 		return;
 	for (i = 0; i < s->norigins; i++)
 		free(s->origins[i]);
+	for (i = 0; i < s->nagents; i++)
+		free(s->agents[i]);
 	free(s);
 }
 
@@ -78,6 +81,45 @@ settings_proxy(struct settings *s, const uint8_t *data, size_t len)
 	c->bits = m.bits;
 	s->records++;
 	return 0;
+}
+
+int
+settings_remote(struct settings *s, const uint8_t *data, size_t len)
+{
+	(void)len;
+	if (s->has_remote)
+		return -1;
+	memcpy(&s->remote, data, sizeof(s->remote));
+	s->has_remote = true;
+	s->records++;
+	return 0;
+}
+
+int
+settings_agent(struct settings *s, const uint8_t *data, size_t len)
+{
+	char *id;
+
+	if (s->nagents == SETTINGS_LIST_MAX ||
+	    memchr(data, '\0', len) != NULL ||
+	    (id = strndup((const char *)data, len)) == NULL)
+		return -1;
+	s->agents[s->nagents++] = id;
+	s->records++;
+	return 0;
+}
+
+bool
+settings_allows_agent(const struct settings *s, const struct str *id)
+{
+	size_t i;
+
+	for (i = 0; i < s->nagents; i++) {
+		if (strlen(s->agents[i]) == id->len &&
+		    strncasecmp(s->agents[i], id->p, id->len) == 0)
+			return true;
+	}
+	return s->nagents == 0;
 }
 
 bool

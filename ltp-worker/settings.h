@@ -14,7 +14,7 @@
 #include "msg.h"
 #include "shared.h"
 
-#define SETTINGS_LIST_MAX 256 /* origins, and proxies */
+#define SETTINGS_LIST_MAX 256 /* origins, proxies, and agents */
 
 struct settings {
 	uint32_t generation;
@@ -29,6 +29,10 @@ struct settings {
 	size_t norigins;
 	struct cidr proxies[SETTINGS_LIST_MAX];
 	size_t nproxies;
+	bool has_remote; /* there is a remote listener */
+	struct msg_conf_remote remote;
+	char *agents[SETTINGS_LIST_MAX]; /* allowed ids, in lower case */
+	size_t nagents;
 };
 
 /* Empty; NULL with errno. */
@@ -40,8 +44,12 @@ void settings_free(struct settings *);
 int settings_node(struct settings *, const uint8_t *, size_t len);
 int settings_origin(struct settings *, const uint8_t *, size_t len);
 int settings_proxy(struct settings *, const uint8_t *, size_t len);
+int settings_remote(struct settings *, const uint8_t *, size_t len);
+int settings_agent(struct settings *, const uint8_t *, size_t len);
 
 bool settings_allows_origin(const struct settings *, const char *origin);
+/* Without a list, every agent is allowed.  Compared without case. */
+bool settings_allows_agent(const struct settings *, const struct str *id);
 /* Does this peer speak for others? */
 bool settings_is_proxy(const struct settings *, const struct addr *peer);
 /*

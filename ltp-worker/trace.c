@@ -22,8 +22,8 @@
 
 /*
  * Every string of a frame is an id or a fixed text.  No message has more
- * than four ids: client_id, session_tag, identity; or client_id, identity,
- * and two names of the node's.
+ * than four ids: client_id, session_id, session_tag, identity; or client_id,
+ * identity, and two names of the node's.
  */
 _Static_assert(4 * JSON_STRING_MAX(LTP_ID_MAX) + 1024 <= AUDIT_FRAME_MAX,
     "the longest frame");
@@ -32,7 +32,7 @@ enum kind {
 	KIND_TRUE,
 	KIND_TEXT, /* struct str */
 	KIND_HINT, /* the same, perhaps as an object */
-	KIND_INTEGER, /* int64_t */
+	KIND_INTEGER, /* struct str: an int64_t in decimal */
 	KIND_MOMENTUM, /* these three: struct orientation */
 	KIND_TIME,
 	KIND_DEBUG,
@@ -45,12 +45,13 @@ struct member {
 	size_t name_len;
 	unsigned bit;
 	enum kind kind;
-	size_t offset; /* in struct trace, of a text */
+	size_t offset; /* in struct trace, of a struct str */
 };
 
-#define NAME(name)   "\"" name "\":", sizeof("\"" name "\":") - 1
-#define TEXT(member) KIND_TEXT, offsetof(struct trace, member)
-#define OTHER(kind)  kind, 0
+#define NAME(name)      "\"" name "\":", sizeof("\"" name "\":") - 1
+#define TEXT(member)    KIND_TEXT, offsetof(struct trace, member)
+#define INTEGER(member) KIND_INTEGER, offsetof(struct trace, member)
+#define OTHER(kind)     kind, 0
 
 static const struct member members[] = {
 	{ NAME("accepted"), TRACE_ACCEPTED, OTHER(KIND_TRUE) },
@@ -58,6 +59,7 @@ static const struct member members[] = {
 	{ NAME("client_label"), TRACE_CLIENT_LABEL, TEXT(client_label) },
 	{ NAME("code"), TRACE_CODE, TEXT(code) },
 	{ NAME("debug"), TRACE_DEBUG, OTHER(KIND_DEBUG) },
+	{ NAME("dist_code"), TRACE_DIST_CODE, TEXT(dist_code) },
 	{ NAME("env"), ~0U, OTHER(KIND_ENV) },
 	{ NAME("focus_momentum"), TRACE_MOMENTUM, OTHER(KIND_MOMENTUM) },
 	{ NAME("hint_sector"), TRACE_HINT, OTHER(KIND_HINT) },
@@ -65,11 +67,12 @@ static const struct member members[] = {
 	{ NAME("message"), TRACE_MESSAGE, TEXT(message) },
 	{ NAME("node_id"), TRACE_NODE_ID, TEXT(node_id) },
 	{ NAME("reason"), TRACE_REASON, TEXT(reason) },
+	{ NAME("seq"), TRACE_SEQ, INTEGER(seq) },
 	{ NAME("session_id"), TRACE_SESSION_ID, TEXT(session_id) },
 	{ NAME("session_tag"), TRACE_SESSION_TAG, TEXT(session_tag) },
 	{ NAME("suggested_sector"), TRACE_SECTOR, TEXT(suggested_sector) },
 	{ NAME("time_orientation"), TRACE_TIME, OTHER(KIND_TIME) },
-	{ NAME("timestamp_ms"), TRACE_TIMESTAMP, OTHER(KIND_INTEGER) },
+	{ NAME("timestamp_ms"), TRACE_TIMESTAMP, INTEGER(timestamp) },
 	{ NAME("type"), TRACE_TYPE, TEXT(type) },
 	{ NAME("v"), TRACE_V, OTHER(KIND_VERSION) },
 };
@@ -107,14 +110,14 @@ put_integer(char *out, int64_t value)
 
 /* The same of a text that is an integer. */
 static char *
-put_timestamp(char *out, const struct trace *t)
+put_decimal(char *out, const struct str *s)
 {
 	int64_t value = 0;
 
 	/* So few digits are always exact. */
-	if (t->timestamp.len < EXACT_DIGITS)
-		return put(out, t->timestamp.p, t->timestamp.len);
-	(void)number_get_int64(t->timestamp.p, t->timestamp.len, &value);
+	if (s->len < EXACT_DIGITS)
+		return put(out, s->p, s->len);
+	(void)number_get_int64(s->p, s->len, &value);
 	return put_integer(out, value);
 }
 
@@ -217,12 +220,10 @@ put_hint(char *out, const struct trace *t)
 	return t->hint_custom ? PUT(p, "}") : p;
 }
 
-static char *
-put_text(char *out, const struct trace *t, const struct member *m)
+static const struct str *
+str_of(const struct trace *t, const struct member *m)
 {
-	const struct str *s = (const struct str *)((const char *)t + m->offset);
-
-	return put_hidden(t, m->bit, out, put_str(out, s));
+	return (const struct str *)((const char *)t + m->offset);
 }
 
 static char *
@@ -234,11 +235,12 @@ put_value(char *out, const struct trace *t, const struct member *m)
 	case KIND_TRUE:
 		return PUT(out, "true");
 	case KIND_TEXT:
-		return put_text(out, t, m);
+		return put_hidden(t, m->bit, out, put_str(out, str_of(t, m)));
 	case KIND_HINT:
 		return put_hint(out, t);
 	case KIND_INTEGER:
-		return put_hidden(t, m->bit, out, put_timestamp(out, t));
+		return put_hidden(
+		    t, m->bit, out, put_decimal(out, str_of(t, m)));
 	case KIND_MOMENTUM:
 		return put_momentum(out, t, m->bit);
 	case KIND_TIME:
@@ -346,6 +348,22 @@ trace_of_message(struct trace *t, enum conf_dialect dialect,
 }
 
 void
+trace_of_remote(struct trace *t, const struct frame *f, const char *own_id)
+{
+	t->members |= TRACE_SEQ | TRACE_SESSION_ID;
+	t->seq = f->seq;
+	if ((f->present & ~f->bad & FIELD_SEQ) != 0) {
+		t->given |= TRACE_SEQ;
+		t->chosen |= TRACE_SEQ;
+	}
+	if ((f->present & ~f->bad & FIELD_SESSION_ID) != 0) {
+		t->given |= TRACE_SESSION_ID;
+		if (own_id[0] == '\0' || !str_is(&f->session_id, own_id))
+			t->chosen |= TRACE_SESSION_ID;
+	}
+}
+
+void
 trace_of_hello_ack(
     struct trace *t, const struct str *node_id, const char *own_id)
 {
@@ -406,15 +424,21 @@ trace_of_suggestion(struct trace *t, enum conf_dialect dialect,
 }
 
 void
-trace_of_error(struct trace *t, const char *code, const char *message)
+trace_of_error(struct trace *t, const char *code, const char *message,
+    const char *dist_code)
 {
+	unsigned has = TRACE_MESSAGE;
+
 	t->type = text("error");
 	t->message = text(message);
-	t->members |= TRACE_MESSAGE;
-	t->given |= TRACE_MESSAGE;
-	if (code == NULL)
-		return;
-	t->code = text(code);
-	t->members |= TRACE_CODE;
-	t->given |= TRACE_CODE;
+	if (code != NULL) {
+		t->code = text(code);
+		has |= TRACE_CODE;
+	}
+	if (dist_code != NULL) {
+		t->dist_code = text(dist_code);
+		has |= TRACE_DIST_CODE;
+	}
+	t->members |= has;
+	t->given |= has;
 }

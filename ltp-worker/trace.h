@@ -25,11 +25,13 @@ struct trace {
 	struct str client_id;
 	struct str client_label;
 	struct str code;
+	struct str dist_code;
 	struct str hint_sector;
 	struct str identity;
 	struct str message;
 	struct str node_id;
 	struct str reason;
+	struct str seq; /* decimal */
 	struct str session_id;
 	struct str session_tag;
 	struct str suggested_sector;
@@ -46,19 +48,21 @@ enum trace_member {
 	TRACE_CLIENT_LABEL = 1 << 2,
 	TRACE_CODE = 1 << 3,
 	TRACE_DEBUG = 1 << 4,
-	TRACE_MOMENTUM = 1 << 5,
-	TRACE_HINT = 1 << 6,
-	TRACE_IDENTITY = 1 << 7,
-	TRACE_MESSAGE = 1 << 8,
-	TRACE_NODE_ID = 1 << 9,
-	TRACE_REASON = 1 << 10,
-	TRACE_SESSION_ID = 1 << 11,
-	TRACE_SESSION_TAG = 1 << 12,
-	TRACE_SECTOR = 1 << 13,
-	TRACE_TIME = 1 << 14,
-	TRACE_TIMESTAMP = 1 << 15,
-	TRACE_TYPE = 1 << 16,
-	TRACE_V = 1 << 17,
+	TRACE_DIST_CODE = 1 << 5,
+	TRACE_MOMENTUM = 1 << 6,
+	TRACE_HINT = 1 << 7,
+	TRACE_IDENTITY = 1 << 8,
+	TRACE_MESSAGE = 1 << 9,
+	TRACE_NODE_ID = 1 << 10,
+	TRACE_REASON = 1 << 11,
+	TRACE_SEQ = 1 << 12,
+	TRACE_SESSION_ID = 1 << 13,
+	TRACE_SESSION_TAG = 1 << 14,
+	TRACE_SECTOR = 1 << 15,
+	TRACE_TIME = 1 << 16,
+	TRACE_TIMESTAMP = 1 << 17,
+	TRACE_TYPE = 1 << 18,
+	TRACE_V = 1 << 19,
 };
 
 /*
@@ -81,8 +85,16 @@ void trace_of_heartbeat_ack(struct trace *, enum conf_dialect,
 void
 trace_of_suggestion(struct trace *, enum conf_dialect, const struct str *id,
     const struct orientation *, char sector[ROUTE_SECTOR_MAX]);
-/* code is NULL in the client dialect. */
-void trace_of_error(struct trace *, const char *code, const char *message);
+/*
+ * A message of the remote listener, besides: its number, and its session
+ * whatever the dialect.
+ */
+void trace_of_remote(struct trace *, const struct frame *, const char *own_id);
+/*
+ * code is NULL in the client dialect, dist_code but on the remote listener.
+ */
+void trace_of_error(struct trace *, const char *code, const char *message,
+    const char *dist_code);
 
 /* Returns the length, and in *before that of the part before "env". */
 size_t

@@ -1,8 +1,8 @@
 /*
  * Worker.  Reads bytes from strangers, so it owns nothing worth stealing: no
  * key, no path, only descriptors that the supervisor passed.  It hears the
- * supervisor and the auth process and nobody else, and tells ltp-audit.  After its first
- * configuration it enters its sandbox and opens nothing any more.
+ * supervisor, ltp-auth and ltp-sign and nobody else, and tells ltp-audit.  After
+ * its first configuration it enters its sandbox and opens nothing any more.
  */
 #include "worker.h"
 
@@ -50,7 +50,10 @@ worker_set_deadline(struct worker *w)
 	int64_t us;
 
 	first = login_deadline(&w->logins);
+	worker_sooner(&first, remote_deadline(&w->remotes));
 	if ((c = TAILQ_FIRST(&w->greeting)) != NULL)
+		worker_sooner(&first, c->passage->deadline);
+	if ((c = TAILQ_FIRST(&w->entering)) != NULL)
 		worker_sooner(&first, c->passage->deadline);
 	if ((c = TAILQ_FIRST(&w->lingering)) != NULL)
 		worker_sooner(&first, c->passage->deadline);
@@ -83,7 +86,9 @@ worker_deadline(int fd, short what, void *arg)
 	(void)what;
 	worker_wake(w);
 	login_expire(w);
+	remote_expire(w);
 	worker_expire(w, &w->greeting);
+	worker_expire(w, &w->entering);
 	worker_expire(w, &w->lingering);
 	worker_set_deadline(w);
 }
@@ -109,15 +114,16 @@ worker_sweep(int fd, short what, void *arg)
 	struct worker *w = arg;
 	struct client *c, *next;
 	uint64_t before = w->count.now.n[COUNT_EXPIRED_TTL];
-	uint32_t ttl;
+	uint32_t ttl, idle;
 
 	(void)fd;
 	(void)what;
 	worker_wake(w);
 	ttl = w->settings->node.idle_ttl_ms;
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
+		idle = c->remote == NULL ? ttl : remote_idle_ms(c);
 		if (c->state == CLIENT_OPEN && !client_is_timed(c) &&
-		    client_idle_ms(c) >= ttl)
+		    client_idle_ms(c) >= idle)
 			client_idle(c);
 	}
 	w->count.expired_last_sweep =
@@ -135,6 +141,7 @@ worker_conf_begin(struct worker *w, struct msg *m)
 	struct msg_conf_begin begin;
 
 	memcpy(&begin, m->data, sizeof(begin));
+	tls_desk_begin(&w->tls);
 	settings_free(w->next);
 	if ((w->next = settings_new(begin.generation)) == NULL)
 		fatal("configuration");
@@ -152,10 +159,39 @@ worker_conf_record(struct worker *w, struct msg *m)
 		rv = settings_node(w->next, m->data, m->len);
 	else if (m->type == MSG_CONF_ORIGIN)
 		rv = settings_origin(w->next, m->data, m->len);
-	else
+	else if (m->type == MSG_CONF_PROXY)
 		rv = settings_proxy(w->next, m->data, m->len);
+	else if (m->type == MSG_CONF_REMOTE)
+		rv = settings_remote(w->next, m->data, m->len);
+	else
+		rv = settings_agent(w->next, m->data, m->len);
 	if (rv == -1)
 		fatalx("%s makes no sense", msg_name(m->type));
+}
+
+/* A node without TLS has nothing of it in memory. */
+static void
+worker_start_signer(struct worker *w)
+{
+	if (w->signer.base == NULL &&
+	    signer_init(&w->signer, w->base, w->parent) == -1)
+		fatalx("tls: cannot start");
+}
+
+static void
+worker_conf_tls(struct worker *w, struct msg *m)
+{
+	struct msg_conf_tls conf;
+	const char *why;
+
+	if (w->next == NULL || !w->next->has_remote || !w->next->remote.tls)
+		fatalx("tls without a remote listener");
+	memcpy(&conf, m->data, sizeof(conf));
+	worker_start_signer(w);
+	if (tls_desk_conf(
+		&w->tls, m->fds[0], &conf, w->next->remote.mtls, &why) == -1)
+		fatalx("tls: %s", why);
+	w->next->records++;
 }
 
 static void
@@ -194,8 +230,10 @@ worker_conf_commit(struct worker *w)
 	settings_free(w->settings);
 	w->settings = w->next;
 	w->next = NULL;
+	tls_desk_commit(&w->tls);
 	TAILQ_FOREACH(c, &w->clients, all)
 		c->ws.max_message = w->settings->node.max_message_bytes;
+	remote_commit(w);
 	if (first)
 		worker_start(w);
 	worker_plan_janitor(w);
@@ -214,6 +252,14 @@ worker_take_shared(struct worker *w, struct msg *m)
 }
 
 static void
+worker_take_signer(struct worker *w, int fd, const struct msg_peer *peer)
+{
+	worker_start_signer(w);
+	if (signer_set(&w->signer, fd, peer) == -1)
+		fatal("sign: no channel");
+}
+
+static void
 worker_take_peer(struct worker *w, struct msg *m)
 {
 	struct msg_peer peer;
@@ -223,6 +269,8 @@ worker_take_peer(struct worker *w, struct msg *m)
 		login_set_auth(w, m->fds[0], &peer);
 	else if (peer.role == ROLE_AUDIT)
 		journal_set_audit(w, m->fds[0], &peer);
+	else if (peer.role == ROLE_SIGN)
+		worker_take_signer(w, m->fds[0], &peer);
 	else
 		fatalx("introduced to %u", peer.role);
 	m->fds[0] = -1;
@@ -416,7 +464,12 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 	case MSG_CONF_WORKER:
 	case MSG_CONF_ORIGIN:
 	case MSG_CONF_PROXY:
+	case MSG_CONF_REMOTE:
+	case MSG_CONF_AGENT:
 		worker_conf_record(w, m);
+		break;
+	case MSG_CONF_TLS:
+		worker_conf_tls(w, m);
 		break;
 	case MSG_CONF_END:
 		worker_conf_end(w, m);
@@ -474,8 +527,11 @@ worker_init(struct worker *w, unsigned slot)
 	w->slot = slot;
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->greeting);
+	TAILQ_INIT(&w->entering);
 	TAILQ_INIT(&w->lingering);
+	remote_init(&w->remotes);
 	login_init(&w->logins);
+	tls_desk_init(&w->tls, &w->signer);
 	if ((w->base = event_base_new()) == NULL ||
 	    (w->json = json_new()) == NULL || journal_init(w) == -1)
 		fatal("cannot start");

@@ -18,7 +18,10 @@
 #include "monotime.h"
 #include "msg.h"
 #include "output.h"
+#include "remote.h"
 #include "settings.h"
+#include "signer.h"
+#include "tls.h"
 
 #define WORKER_READ_MAX (32 * 1024) /* bytes taken from a socket at once */
 
@@ -39,15 +42,19 @@ struct worker {
 	struct json *json;
 	struct login_desk logins;
 	struct journal journal;
+	struct remote_desk remotes;
+	struct signer signer; /* without a base before it is needed */
+	struct tls_desk tls;
 	struct count count;
 	struct monotime now; /* when the current wake-up began */
 
 	struct client_list clients; /* all, by rising connection id */
 	struct client_list greeting; /* no valid message yet, by deadline */
+	struct client_list entering; /* the same of the remote listener */
 	struct client_list lingering; /* closing, by deadline */
 	size_t nclients;
 
-	struct event *deadline; /* the next of greeting, lingering, logins */
+	struct event *deadline; /* the next of all these */
 	struct event *janitor;
 	struct event *drain; /* what is left then is cut off */
 	bool draining;

@@ -16,6 +16,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,10 @@
 #include "secretfile.h"
 
 #define KEY_FILE_MAX 256
+
+/* Nothing is served yet when the first file is opened, so it may take this. */
+#define FILE_LOCK_WAIT_MS 2000
+#define FILE_LOCK_STEP_MS 20
 
 /* So often in a second it may find out that it can, or cannot, write. */
 #define AUDITLOG_CHANGES_MAX 8
@@ -208,8 +213,24 @@ auditlog_send_conf(struct auditlog *a, struct chan *ch, const struct conf *conf,
 
 /* ---- files ---- */
 
+/*
+ * Two writers would make two chains of one.  A node that was killed may have
+ * left an ltp-audit that the kernel has not ended yet: wait for that.
+ */
+static int
+file_lock(int fd, int wait_ms)
+{
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (wait_ms <= 0)
+			return -1;
+		poll(NULL, 0, FILE_LOCK_STEP_MS);
+		wait_ms -= FILE_LOCK_STEP_MS;
+	}
+	return 0;
+}
+
 static const char *
-file_check(int fd)
+file_check(int fd, int wait_ms)
 {
 	struct stat st;
 
@@ -221,14 +242,13 @@ file_check(int fd)
 		return "belongs to somebody else";
 	if ((st.st_mode & (S_IWGRP | S_IROTH | S_IWOTH)) != 0)
 		return "its mode is too open";
-	/* Two writers would make two chains of one. */
-	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+	if (file_lock(fd, wait_ms) == -1)
 		return "another process writes to it";
 	return NULL;
 }
 
 static int
-file_open(const char *path, char error[AUDITLOG_ERROR_MAX])
+file_open(const char *path, int wait_ms, char error[AUDITLOG_ERROR_MAX])
 {
 	const char *why;
 	int fd;
@@ -237,7 +257,7 @@ file_open(const char *path, char error[AUDITLOG_ERROR_MAX])
 	fd = open(path,
 	    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 	    0600);
-	why = fd == -1 ? strerror(errno) : file_check(fd);
+	why = fd == -1 ? strerror(errno) : file_check(fd, wait_ms);
 	if (why == NULL)
 		return fd;
 	snprintf(
@@ -276,8 +296,8 @@ auditlog_equip(struct auditlog *a, struct child *c, const struct conf *conf)
 	char error[AUDITLOG_ERROR_MAX];
 
 	a->files_sent = 0;
-	if (a->fd == -1 &&
-	    (a->fd = file_open(conf->audit_log_file, error)) == -1) {
+	if (a->fd == -1 && (a->fd = file_open(conf->audit_log_file,
+				FILE_LOCK_WAIT_MS, error)) == -1) {
 		log_at(LEVEL_ERROR, "%s", error);
 		return -1;
 	}
@@ -332,7 +352,7 @@ auditlog_reopen(struct parent *p, void (*done)(const char *, void *), void *arg,
 		    AUDITLOG_ERROR_MAX);
 		return -1;
 	}
-	if ((a->next_fd = file_open(path, error)) == -1)
+	if ((a->next_fd = file_open(path, 0, error)) == -1)
 		return -1;
 	if (file_pass(a, c, a->next_fd) == -1) {
 		snprintf(error, AUDITLOG_ERROR_MAX, "audit_log_file: %s",

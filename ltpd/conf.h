@@ -58,7 +58,7 @@ struct conf_tls {
 	char *client_crl_path;
 };
 
-/* The remote listener: checked for type, refused at start when enabled. */
+/* The remote listener. */
 struct conf_distributed {
 	bool enabled;
 	char *bind_addr;
@@ -160,6 +160,11 @@ struct conf_env *conf_env_take(void);
 /* Wipe the copies of secrets; that they were set is remembered. */
 void conf_env_forget(struct conf_env *);
 void conf_env_free(struct conf_env *);
+/*
+ * A variable that a setting names, copied; it is wiped where it stands and
+ * unset.  To be freed with freezero(3).  NULL with errno, 0: it is not set.
+ */
+char *conf_env_take_secret(const char *name);
 
 #define CONF_ERROR_MAX 512
 
@@ -177,6 +182,13 @@ struct conf *conf_load(const char *path, const struct conf_env *,
  */
 struct conf *conf_load_loose(const char *path, const struct conf_env *,
     char *const *defs, size_t ndefs, char error[CONF_ERROR_MAX]);
+/*
+ * Do the settings of the remote listener go together?  0, or -1 with a text.
+ * conf_load() has asked; to be asked again when some of them were changed.
+ */
+int conf_check_distributed(const struct conf *, char error[CONF_ERROR_MAX]);
+/* The remote listener may be open to the network without TLS. */
+bool conf_distributed_exposed(const struct conf *);
 void conf_free(struct conf *);
 /* Wipe the secrets of a configuration; they still print as <set>. */
 void conf_forget(struct conf *);

@@ -26,6 +26,7 @@ enum keyword_flags {
 	KEYWORD_PLAIN_ENV = 1 << 3, /* a variable that is not one of the
 					words was meant for somebody else */
 	KEYWORD_EACH_START = 1 << 4, /* the default is good for one start */
+	KEYWORD_EMPTY = 1 << 5, /* "" is refused with the other settings */
 };
 
 struct keyword_choice {

@@ -2,6 +2,8 @@
  * Where a configuration comes from: defaults, the file, the environment, -D,
  * each over the one before; and whether its settings go together.
  */
+#include "config.h"
+
 #include <sys/types.h>
 #include <sys/stat.h>
 
@@ -108,6 +110,19 @@ variable_wipe(const char *name)
 			explicit_bzero(*p + len + 1, strlen(*p + len + 1));
 	}
 	unsetenv(name);
+}
+
+char *
+conf_env_take_secret(const char *name)
+{
+	const char *value = getenv(name);
+	char *copy;
+
+	errno = 0;
+	if (value == NULL || (copy = strdup(value)) == NULL)
+		return NULL;
+	variable_wipe(name);
+	return copy;
 }
 
 static int
@@ -479,9 +494,11 @@ check_built(struct loader *ld)
 {
 	const struct conf *conf = ld->conf;
 
+#ifndef LTPD_DISTRIBUTED
 	if (conf->distributed.enabled)
 		return check_error(ld, "distributed.enabled",
 		    "this ltpd is built without remote listeners");
+#endif
 	if (conf->broker.enabled)
 		return check_error(ld, "broker.enabled",
 		    "this ltpd is built without the broker");
@@ -545,7 +562,8 @@ load_all(struct loader *ld, const struct conf_env *env, char *const *defs,
 		return 0;
 	if (check_addr(ld) == -1 || check_metrics(ld) == -1 ||
 	    check_auth(ld) == -1 || check_audit(ld) == -1 ||
-	    check_built(ld) == -1)
+	    check_built(ld) == -1 ||
+	    conf_check_distributed(ld->conf, ld->error) == -1)
 		return -1;
 	return 0;
 }

@@ -237,7 +237,7 @@ string_check(const struct keyword *k, const char *text, char *error)
 		if ((*p > 0 && *p < ' ') || *p == 0x7f)
 			what = "must not hold control characters";
 	}
-	if (text[0] == '\0')
+	if (text[0] == '\0' && !(k->flags & KEYWORD_EMPTY))
 		what = "must not be empty";
 	if (what == NULL && k->check != NULL)
 		what = k->check(text);
@@ -419,7 +419,7 @@ int
 value_set_text(const struct keyword *k, struct conf *conf, const char *text,
     char error[VALUE_ERROR_MAX])
 {
-	if (*text == '\0')
+	if (*text == '\0' && !(k->flags & KEYWORD_EMPTY))
 		return refuse(k, error, text, 0, "must not be empty");
 	return kinds[k->kind].set(k, conf, text, error);
 }

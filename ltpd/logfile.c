@@ -109,18 +109,29 @@ logfile_priority(enum log_level level)
 	}
 }
 
-/* RFC 3339, UTC, milliseconds. */
-static int
+/* RFC 3339, UTC, milliseconds.  The second is printed once. */
+static void
 logfile_time(char *buf, size_t size)
 {
+	static char second[sizeof("-0001-01-01T00:00:00")];
+	static time_t printed;
 	struct timeval tv;
 	struct tm tm;
+	char fraction[] = ".000Z";
+	int ms;
 
 	gettimeofday(&tv, NULL);
-	gmtime_r(&tv.tv_sec, &tm);
-	return snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-	    tm.tm_sec, (int)(tv.tv_usec / 1000));
+	if (second[0] == '\0' || tv.tv_sec != printed) {
+		gmtime_r(&tv.tv_sec, &tm);
+		strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &tm);
+		printed = tv.tv_sec;
+	}
+	ms = (int)tv.tv_usec / 1000;
+	fraction[1] = (char)('0' + ms / 100);
+	fraction[2] = (char)('0' + ms / 10 % 10);
+	fraction[3] = (char)('0' + ms % 10);
+	strlcpy(buf, second, size);
+	strlcat(buf, fraction, size);
 }
 
 void
@@ -236,14 +247,21 @@ static size_t
 logfile_print(char *out, size_t size, const char *when, enum log_level level,
     const char *process, const char *text)
 {
-	int n;
+	const char *const parts[] = { when, log_level_name(level), process,
+		text };
+	size_t i, n = 0;
 
 	if (logfile_json)
 		return logfile_print_json(
 		    out, size, when, level, process, text);
-	n = snprintf(out, size, "%s %s %s %s", when, log_level_name(level),
-	    process, text);
-	return n > 0 && (size_t)n < size ? (size_t)n : 0;
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (i > 0 && n < size)
+			out[n++] = ' ';
+		n += strlcpy(out + n, parts[i], size - n);
+		if (n >= size)
+			return 0;
+	}
+	return n;
 }
 
 /* A child's text is not trusted to be one line of plain characters. */

@@ -68,7 +68,11 @@ version(void)
 	printf("sandbox: %s\n", LTPD_SANDBOX);
 	if (hooks_text() != NULL)
 		printf("regress hooks: %s\n", hooks_text());
+#ifdef LTPD_DISTRIBUTED
+	printf("remote listeners: built in\n");
+#else
 	printf("remote listeners: not built in\n");
+#endif
 	printf("jwt: not built in\n");
 	printf("audit log: built in\n");
 	printf("broker: not built in\n");

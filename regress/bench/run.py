@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import resource
 import shutil
 import sys
@@ -25,16 +26,17 @@ from servers import (BENCH, SOURCE, BenchError, Bun, Floor, Lws, Nats, Node,
 PHASES = ("rounds", "memory", "open", "growth", "calls", "scale")
 IDLE = 10000            # sessions
 OPEN_RATE = 40000       # messages a second
-OPEN_SLICES = 5         # of a round, so that a hiccup of the host spoils one
+SLICES = 3              # of a round, so that a hiccup of the host spoils one
+OPEN_SLICES = 5
 GROWTH_RATE = 20000
 GROWTH_CLAIM = (100, 15000)
 SPARE_FILES = 300       # descriptors of a process besides its connections
 
 # How long, and how often.  Seconds, but for rounds and connections.
-FULL = dict(rounds=7, seconds=1.0, warm_up=0.25, connections=10000,
+FULL = dict(rounds=5, seconds=0.3, warm_up=0.1, connections=3500,
             open_rounds=9, open_seconds=0.6, idle=12, growth_rounds=5,
             growth=GROWTH_CLAIM, phases=PHASES[:5])
-QUICK = dict(rounds=3, seconds=0.2, warm_up=0.1, connections=1500,
+QUICK = dict(rounds=1, seconds=0.2, warm_up=0.1, connections=1500,
              open_rounds=2, open_seconds=0.2, idle=3, growth_rounds=0,
              growth=(), phases=("rounds", "memory", "open", "calls"))
 SCALE = dict(FULL, growth_rounds=3, phases=("growth", "scale"),
@@ -47,6 +49,11 @@ BEGIN = time.monotonic()
 def say(text):
     seconds = time.monotonic() - BEGIN
     print(f"bench: {seconds:4.0f} s: {text}", file=sys.stderr, flush=True)
+
+
+def shuffled(servers):
+    """What the host does every so often must not always meet the same."""
+    return random.sample(servers, len(servers))
 
 
 class Bench:
@@ -136,21 +143,24 @@ class Bench:
     def rounds(self, servers):
         for i in range(self.plan.rounds):
             say(f"round {i + 1} of {self.plan.rounds}")
-            first = i % len(servers)
-            self.data["rounds"].append(
-                self.round(servers[first:] + servers[:first]))
+            self.data["rounds"].append(self.round(servers))
 
     def round(self, servers):
         """All are up: those that are not measured have nothing to do."""
-        found = {server.name: {} for server, _ in servers}
+        found = {server.name: {cell: [] for cell in cells}
+                 for server, cells in servers}
         with contextlib.ExitStack() as stack:
             for server, _ in servers:
                 stack.enter_context(self.running(server))
-            for cell, _ in report.CELLS:
-                for server, cells in servers:
-                    if cell in cells:
-                        found[server.name][cell] = self.cell(server, cell)
-        return found
+            for _ in range(SLICES):
+                for cell, _ in report.CELLS:
+                    for server, cells in shuffled(servers):
+                        if cell in cells:
+                            found[server.name][cell].append(
+                                self.cell(server, cell))
+        return {name: {cell: report.typical_of(slices)
+                       for cell, slices in cells.items()}
+                for name, cells in found.items()}
 
     # memory, and the processor of those who are silent
 
@@ -210,7 +220,7 @@ class Bench:
                 stack.enter_context(self.running(server))
             stack.enter_context(self.held(servers[-1], IDLE))
             for _ in range(OPEN_SLICES):
-                for server in servers:
+                for server in shuffled(servers):
                     found[server.name].append(self.load(
                         server, "open", 64, "-r", OPEN_RATE, "-t",
                         self.plan.open_seconds, "-w", 0.2))

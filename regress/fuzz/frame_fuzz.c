@@ -190,6 +190,10 @@ check_traces(
 	trace_init(&t, identity, hash);
 	trace_of_message(&t, dialect, f, own);
 	check_audit(&t);
+	trace_init(&t, identity, hash);
+	trace_of_message(&t, dialect, f, "own");
+	trace_of_remote(&t, f, "own");
+	check_audit(&t);
 	if (id->len == 0)
 		return;
 	if (f->timestamp.len > 0) {
@@ -204,7 +208,8 @@ check_traces(
 	trace_of_hello_ack(&t, id, own);
 	check_audit(&t);
 	trace_init(&t, identity, hash);
-	trace_of_error(&t, *own != '\0' ? "INVALID" : NULL, "invalid message");
+	trace_of_error(&t, *own != '\0' ? "INVALID" : NULL, "invalid message",
+	    named ? "dist.replay_detected" : NULL);
 	check_audit(&t);
 }
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -516,6 +517,21 @@ def test_two_nodes_do_not_share_it(lab, node):
             audited(lab, home=node.audit.parent):
         pass
     assert "another process writes to it" in lab.recent[-1].log()
+
+
+def test_a_start_waits_for_who_writes_a_moment_longer(lab):
+    """As what a killed node leaves does, until the kernel has ended it."""
+    with audited(lab) as node:
+        node.stop()
+        with open(node.audit, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            timer = threading.Timer(
+                0.5, lambda: fcntl.flock(held, fcntl.LOCK_UN))
+            timer.start()
+            node.start()
+            timer.join()
+        node.connect().ask(BEAT)
+        verify(settled(node))
 
 
 # ---- a full disk ----

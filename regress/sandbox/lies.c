@@ -589,8 +589,13 @@ lies_ask(struct lies *l)
 		    "auth_ask: %u and %u bytes in %zu", asks[i].id, asks[i].key,
 		    asks[i].rest);
 	}
-	lie(l, NULL, shot_true(MSG_AUTH_ASK, 16, 0), "auth_ask: no key");
-	s = shot_patched(MSG_AUTH_ASK, 16 + 1280, 12, 4, 256 | 1024 << 16);
+	s = shot_patched(MSG_AUTH_ASK, sizeof(struct msg_auth_ask) + 1, 12, 8,
+	    1 << 16 | UINT64_C(2) << 32);
+	lie(l, "a question makes no sense", s, "auth_ask: no such realm");
+	lie(l, NULL, shot_true(MSG_AUTH_ASK, sizeof(struct msg_auth_ask), 0),
+	    "auth_ask: no key");
+	s = shot_patched(MSG_AUTH_ASK, sizeof(struct msg_auth_ask) + 1280, 12,
+	    8, 256 | 1024 << 16);
 	s.fill = 0xff;
 	lie(l, NULL, s, "auth_ask: a key of bytes 0xff");
 	for (i = 1; i <= 256; i *= 16) {
@@ -600,6 +605,38 @@ lies_ask(struct lies *l)
 		s.fill = 0xff;
 		lie(l, NULL, s, "auth_left: %zu times 0xff", i);
 	}
+}
+
+static void
+lies_agent(struct lies *l)
+{
+	static const struct {
+		const char *name;
+		size_t rest; /* bytes behind the struct */
+		uint64_t value; /* length, and whether it is proven */
+	} agents[] = {
+		{ "no id", 0, 0 },
+		{ "an id that overruns", 1, 2 },
+		{ "an id that is too short", 2, 1 },
+		{ "an id of all lengths", 256, UINT16_MAX },
+		{ "more than proven", 1, 1 | 2 << 16 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(agents) / sizeof(agents[0]); i++)
+		lie(l, "an agent makes no sense",
+		    shot_patched(MSG_AGENT_ENTER, 16 + agents[i].rest, 12, 4,
+			agents[i].value),
+		    "agent_enter: %s", agents[i].name);
+	lie(l, NULL, shot_true(MSG_AGENT_LEFT, 8, 0),
+	    "agent_left: an unknown one");
+}
+
+static void
+lies_to_auth(struct lies *l)
+{
+	lies_ask(l);
+	lies_agent(l);
 }
 
 /* The lengths and the direction of a record. */
@@ -667,6 +704,19 @@ lies_reply(struct lies *l)
 	lie(l, NULL, shot_true(MSG_AUTH_REVOKED, 256, 0),
 	    "auth_revoked: an unknown id");
 	lie(l, NULL, shot_true(MSG_AUTH_WHO, 0, 0), "auth_who");
+	lie(l, "answers nonsense",
+	    shot_patched(MSG_AUTH_REPLY, 16, 12, 4, 1 | 2 << 8),
+	    "auth_reply: no such realm");
+	lie(l, NULL, shot_patched(MSG_AUTH_REPLY, 16, 12, 4, 1 | 1 << 8),
+	    "auth_reply: a token to no question");
+	lie(l, "answers nonsense", shot_true(MSG_AGENT_REPLY, 16, 0),
+	    "agent_reply: no verdict");
+	lie(l, "answers nonsense", shot_patched(MSG_AGENT_REPLY, 16, 12, 1, 3),
+	    "agent_reply: a verdict that it cannot be");
+	lie(l, NULL, shot_patched(MSG_AGENT_REPLY, 16, 12, 1, 1),
+	    "agent_reply: to no question");
+	lie(l, NULL, shot_true(MSG_AGENT_REPLACED, 8, 0),
+	    "agent_replaced: an unknown one");
 }
 
 static void
@@ -694,7 +744,7 @@ lies_fill(struct lies *l, enum role from, enum role to)
 	if (to == ROLE_PARENT)
 		lies_to_parent(l, from);
 	else if (to == ROLE_AUTH)
-		lies_ask(l);
+		lies_to_auth(l);
 	else if (to == ROLE_AUDIT)
 		lies_record(l);
 	else if (from == ROLE_AUTH)

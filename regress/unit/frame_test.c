@@ -849,13 +849,21 @@ an_error_has_a_code_in_the_session_dialect_alone(void **state)
 	size_t len;
 
 	(void)state;
-	len = frame_print_error(out, NULL, "invalid message");
+	len = frame_print_error(out, NULL, "invalid message", NULL);
 	assert_reply(
 	    out, len, "{\"type\":\"error\",\"message\":\"invalid message\"}");
-	len = frame_print_error(out, "INVALID", "invalid message");
+	len = frame_print_error(out, "INVALID", "invalid message", NULL);
 	assert_reply(out, len,
 	    "{\"type\":\"error\",\"code\":\"INVALID\","
 	    "\"message\":\"invalid message\"}");
+	len = frame_print_error(out, NULL, "no", "dist.auth_failed");
+	assert_reply(out, len,
+	    "{\"type\":\"error\",\"message\":\"no\","
+	    "\"dist_code\":\"dist.auth_failed\"}");
+	len = frame_print_error(out, "INVALID", "no", "dist.auth_failed");
+	assert_reply(out, len,
+	    "{\"type\":\"error\",\"code\":\"INVALID\",\"message\":\"no\","
+	    "\"dist_code\":\"dist.auth_failed\"}");
 }
 
 static void

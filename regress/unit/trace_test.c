@@ -271,10 +271,15 @@ replies_are_frames_too(void **state)
 	    "\"suggested_sector\":\"base_neutral\","
 	    "\"type\":\"route_suggestion\",\"v\":\"0.1\"}");
 	trace_init(&t, NULL, false);
-	trace_of_error(&t, "INVALID", "no");
+	trace_of_error(&t, "INVALID", "no", NULL);
 	assert_string_equal(canonical(&t),
 	    "{\"code\":\"INVALID\",|\"identity\":null,\"message\":\"no\","
 	    "\"type\":\"error\",\"v\":\"0.1\"}");
+	trace_init(&t, NULL, false);
+	trace_of_error(&t, NULL, "no", "dist.rate_limited");
+	assert_string_equal(canonical(&t),
+	    "{\"dist_code\":\"dist.rate_limited\",|\"identity\":null,"
+	    "\"message\":\"no\",\"type\":\"error\",\"v\":\"0.1\"}");
 }
 
 #define HASH_C \

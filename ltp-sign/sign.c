@@ -1,0 +1,351 @@
+/*
+ * Sign.  Holds the private key of the remote listener's certificate, alone.
+ * It hears the supervisor, which passes certificates and the descriptor of the
+ * key file, and workers, whose questions are digests and padded blocks that
+ * TLS signs.  It answers those with a signature and all others with nothing:
+ * it decrypts nothing, sees no client and opens no file.
+ *
+ * The pair before the present one is kept, since handshakes may be under way
+ * with it when a new one comes, and the present one while a reload may still
+ * fail.
+ */
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "chan.h"
+#include "child.h"
+#include "childlog.h"
+#include "limit.h"
+#include "log.h"
+#include "msg.h"
+#include "pair.h"
+#include "vault.h"
+
+/* Signatures of one worker.  An agent that comes back needs one. */
+#define SIGN_RATE  1000 /* a second */
+#define SIGN_BURST 1000
+
+struct peer {
+	TAILQ_ENTRY(peer) entry;
+	struct sign *sign;
+	struct chan *ch;
+	struct msg_peer who;
+	struct monotime rate;
+	uint32_t refused; /* since that was last said */
+};
+
+struct sign {
+	struct event_base *base;
+	struct chan *parent;
+	struct event *report;
+	uint32_t generation; /* 0: no configuration is being sent */
+	bool entered; /* the sandbox */
+	struct pair *next; /* came with a configuration, not in force yet */
+	struct pair *present;
+	struct pair *before;
+	TAILQ_HEAD(, peer) workers;
+};
+
+/* ---- pairs ---- */
+
+static void
+sign_use(struct sign *s, struct pair *p)
+{
+	pair_free(s->before);
+	s->before = s->present;
+	s->present = p;
+}
+
+/* Within a configuration it waits for the commit. */
+static void
+sign_take_pair(struct sign *s, struct msg *m)
+{
+	struct msg_conf_tls conf;
+	struct msg_sign_loaded loaded;
+	char why[SIGN_WHY_MAX] = "";
+	struct pair *p;
+
+	memcpy(&conf, m->data, sizeof(conf));
+	p = pair_load(&conf, m->fds[0], m->fds[1], why);
+	loaded.pair = conf.pair;
+	loaded.good = p != NULL;
+	if (p == NULL)
+		log_debug("sign: pair %u: %s", conf.pair, why);
+	else if (s->generation == 0)
+		sign_use(s, p);
+	else {
+		pair_free(s->next);
+		s->next = p;
+	}
+	if (chan_send(s->parent, MSG_SIGN_LOADED, &loaded, sizeof(loaded), why,
+		strlen(why)) == -1)
+		fatal("channel");
+}
+
+static const struct pair *
+sign_find(const struct sign *s, uint32_t id)
+{
+	const struct pair *const pairs[] = { s->present, s->before, s->next };
+	size_t i;
+
+	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		if (pairs[i] != NULL && pair_id(pairs[i]) == id)
+			return pairs[i];
+	}
+	return NULL;
+}
+
+/* ---- configuration ---- */
+
+static void
+sign_conf_begin(struct sign *s, struct msg *m)
+{
+	struct msg_conf_begin begin;
+
+	memcpy(&begin, m->data, sizeof(begin));
+	s->generation = begin.generation;
+	log_set_level(begin.log_level);
+	/* The reload that it came with has failed. */
+	pair_free(s->next);
+	s->next = NULL;
+}
+
+static void
+sign_conf_end(struct sign *s, struct msg *m)
+{
+	struct msg_conf_end end;
+	struct msg_conf_ack ack;
+
+	memcpy(&end, m->data, sizeof(end));
+	if (s->generation == 0 || end.generation != s->generation)
+		fatalx("configuration is incomplete");
+	ack.generation = end.generation;
+	chan_send(s->parent, MSG_CONF_ACK, &ack, sizeof(ack), NULL, 0);
+}
+
+static void
+sign_conf_commit(struct sign *s)
+{
+	if (s->generation == 0)
+		fatalx("commit of nothing");
+	s->generation = 0;
+	if (s->next != NULL)
+		sign_use(s, s->next);
+	s->next = NULL;
+	if (!s->entered)
+		child_enter(ROLE_SIGN, s->parent);
+	s->entered = true;
+}
+
+/* ---- questions ---- */
+
+/* What was refused is said once a second, not each time. */
+static void
+sign_report(int fd, short what, void *arg)
+{
+	struct sign *s = arg;
+	struct msg_count count;
+	struct peer *peer;
+
+	(void)fd;
+	(void)what;
+	memset(&count, 0, sizeof(count));
+	TAILQ_FOREACH(peer, &s->workers, entry) {
+		if (peer->refused == 0)
+			continue;
+		log_warnx("sign: questions of a worker refused slot=%u "
+			  "count=%u",
+		    peer->who.slot, peer->refused);
+		count.delta.n[COUNT_TLS_SIGN_REFUSED] += peer->refused;
+		peer->refused = 0;
+	}
+	if (count.delta.n[COUNT_TLS_SIGN_REFUSED] > 0)
+		chan_send(s->parent, MSG_COUNT, &count, sizeof(count), NULL, 0);
+}
+
+static void
+sign_refuse(struct peer *peer)
+{
+	static const struct timeval second = { 1, 0 };
+	struct sign *s = peer->sign;
+
+	peer->refused++;
+	if (!evtimer_pending(s->report, NULL))
+		evtimer_add(s->report, &second);
+}
+
+static void
+sign_answer(struct peer *peer, struct msg *m)
+{
+	uint8_t signature[SIGN_OUTPUT_MAX];
+	struct msg_sign_reply reply;
+	const struct pair *p;
+	struct msg_sign_ask ask;
+	size_t len = 0;
+
+	memcpy(&ask, m->data, sizeof(ask));
+	p = sign_find(peer->sign, ask.pair);
+	if (p != NULL &&
+	    limit_allow(&peer->rate, SIGN_RATE, SIGN_BURST, monotime_now()))
+		len = pair_sign(p, ask.scheme, m->data + sizeof(ask),
+		    m->len - sizeof(ask), signature);
+	if (len == 0)
+		sign_refuse(peer);
+	reply.serial = ask.serial;
+	/* A worker that does not take answers has stopped asking. */
+	if (chan_send(peer->ch, MSG_SIGN_REPLY, &reply, sizeof(reply),
+		signature, len) == -1)
+		log_warn("sign: an answer is lost");
+}
+
+static void
+sign_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
+{
+	struct peer *peer = arg;
+
+	switch (m->type) {
+	case MSG_SIGN_ASK:
+		sign_answer(peer, m);
+		break;
+	default:
+		chan_reject(ch, "not a message of a worker");
+	}
+	/* Who does not take answers is not asked for more questions. */
+	if (chan_queued(ch) > CHAN_LOW_WATER)
+		chan_pause(ch, true);
+}
+
+static void
+sign_worker_writable(struct chan *ch, void *arg)
+{
+	(void)arg;
+	chan_pause(ch, false);
+}
+
+static void
+sign_worker_gone(struct chan *ch, enum chan_end end, void *arg)
+{
+	struct peer *peer = arg;
+
+	if (end == CHAN_VIOLATION) {
+		log_warnx("worker: %s", chan_violation(ch));
+		child_accuse(peer->sign->parent, &peer->who);
+	}
+	TAILQ_REMOVE(&peer->sign->workers, peer, entry);
+	chan_free(ch);
+	free(peer);
+}
+
+static const struct chan_ops sign_worker_ops = {
+	.message = sign_dispatch_worker,
+	.gone = sign_worker_gone,
+	.writable = sign_worker_writable,
+};
+
+static void
+sign_take_peer(struct sign *s, struct msg *m)
+{
+	struct peer *peer;
+
+	if ((peer = calloc(1, sizeof(*peer))) == NULL)
+		fatal("worker");
+	peer->sign = s;
+	memcpy(&peer->who, m->data, sizeof(peer->who));
+	peer->ch = chan_new(
+	    s->base, m->fds[0], ROLE_SIGN, ROLE_WORKER, &sign_worker_ops, peer);
+	if (peer->ch == NULL)
+		fatal("worker");
+	m->fds[0] = -1;
+	TAILQ_INSERT_TAIL(&s->workers, peer, entry);
+}
+
+/* ---- dispatch ---- */
+
+static void
+sign_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
+{
+	struct sign *s = arg;
+
+	switch (m->type) {
+	case MSG_CONF_BEGIN:
+		sign_conf_begin(s, m);
+		break;
+	case MSG_SIGN_PAIR:
+		sign_take_pair(s, m);
+		break;
+	case MSG_CONF_END:
+		sign_conf_end(s, m);
+		break;
+	case MSG_CONF_COMMIT:
+		sign_conf_commit(s);
+		break;
+	case MSG_PEER:
+		sign_take_peer(s, m);
+		break;
+	case MSG_LOG_LEVEL:
+		child_log_level(m);
+		break;
+	case MSG_PING:
+		child_pong(ch);
+		break;
+	default:
+		fatalx("%s from supervisor", msg_name(m->type));
+	}
+}
+
+static void
+sign_parent_gone(struct chan *ch, enum chan_end end, void *arg)
+{
+	struct sign *s = arg;
+
+	pair_free(s->next);
+	pair_free(s->present);
+	pair_free(s->before);
+	child_parent_gone(ch, end);
+}
+
+static const struct chan_ops sign_parent_ops = {
+	.message = sign_dispatch_parent,
+	.gone = sign_parent_gone,
+};
+
+/* Its file of settings is not ours, and out of sight later on. */
+static void
+sign_prepare_library(void)
+{
+	if (vault_open() == -1 ||
+	    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
+				    OPENSSL_INIT_ADD_ALL_CIPHERS |
+				    OPENSSL_INIT_ADD_ALL_DIGESTS |
+				    OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
+		NULL) != 1)
+		fatalx("the crypto library cannot start");
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct sign s = { .base = NULL };
+
+	child_start(ROLE_SIGN, argc, argv);
+	TAILQ_INIT(&s.workers);
+	sign_prepare_library();
+	if ((s.base = event_base_new()) == NULL ||
+	    (s.report = evtimer_new(s.base, sign_report, &s)) == NULL)
+		fatal("cannot start");
+	s.parent = chan_new(s.base, CHILD_CHANNEL_FD, ROLE_SIGN, ROLE_PARENT,
+	    &sign_parent_ops, &s);
+	if (s.parent == NULL)
+		fatal("cannot start");
+	childlog_start(s.parent);
+	event_base_dispatch(s.base);
+	return 1;
+}

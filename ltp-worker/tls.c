@@ -1,0 +1,466 @@
+/*
+ * TLS connections.  The library reads and writes through a BIO of ours, which
+ * makes the same system calls as the plain listener and takes one piece of
+ * input per wake-up, so that nobody keeps a worker busy with records that say
+ * nothing.
+ */
+#include "tls.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "certname.h"
+#include "tls_context.h"
+
+#define TLS_INPUT_MAX (32 * 1024) /* bytes taken from a socket at once */
+
+struct tls {
+	struct tls_desk *desk;
+	SSL *ssl;
+	int fd;
+	bool may_read; /* the socket, in this wake-up */
+	bool over; /* closed by us, or the handshake failed */
+	bool broken;
+	bool mtls;
+	bool certificate_bad;
+	struct turn turn;
+	const char *reason;
+	char *identity;
+	const uint8_t *in; /* of the socket's; in desk->input or kept */
+	size_t in_len;
+	uint8_t *kept; /* owned */
+};
+
+/* ---- the BIO ---- */
+
+static ssize_t
+tls_fill(struct tls *t)
+{
+	ssize_t n;
+
+	free(t->kept);
+	t->kept = NULL;
+	if (!t->may_read) {
+		errno = EAGAIN;
+		return -1;
+	}
+	t->may_read = false;
+	n = recv(t->fd, t->desk->input, TLS_INPUT_MAX, 0);
+	t->in = t->desk->input;
+	t->in_len = n > 0 ? (size_t)n : 0;
+	return n;
+}
+
+static int
+tls_bio_read(BIO *bio, char *buf, int size)
+{
+	struct tls *t = BIO_get_data(bio);
+	size_t n = (size_t)size;
+	ssize_t got;
+
+	BIO_clear_retry_flags(bio);
+	if (t->in_len == 0 && (got = tls_fill(t)) <= 0) {
+		if (got == -1 && (errno == EAGAIN || errno == EINTR))
+			BIO_set_retry_read(bio);
+		return (int)got;
+	}
+	if (n > t->in_len)
+		n = t->in_len;
+	memcpy(buf, t->in, n);
+	t->in += n;
+	t->in_len -= n;
+	return (int)n;
+}
+
+static int
+tls_bio_write(BIO *bio, const char *buf, int len)
+{
+	struct tls *t = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	if (t->over || t->broken)
+		return -1;
+	n = send(t->fd, buf, (size_t)len, MSG_NOSIGNAL);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
+		BIO_set_retry_write(bio);
+	return (int)n;
+}
+
+static long
+tls_bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	(void)bio;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static int
+tls_bio_create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+static BIO_METHOD *
+tls_bio_method(void)
+{
+	BIO_METHOD *m =
+	    BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "client");
+
+	if (m == NULL)
+		return NULL;
+	if (BIO_meth_set_read(m, tls_bio_read) == 1 &&
+	    BIO_meth_set_write(m, tls_bio_write) == 1 &&
+	    BIO_meth_set_ctrl(m, tls_bio_ctrl) == 1 &&
+	    BIO_meth_set_create(m, tls_bio_create) == 1)
+		return m;
+	BIO_meth_free(m);
+	return NULL;
+}
+
+/* ---- contexts ---- */
+
+void
+tls_desk_init(struct tls_desk *desk, struct signer *signer)
+{
+	memset(desk, 0, sizeof(*desk));
+	desk->signer = signer;
+}
+
+void
+tls_desk_clear(struct tls_desk *desk)
+{
+	tls_context_free(desk->now);
+	tls_context_free(desk->next);
+	BIO_meth_free(desk->bio);
+	free(desk->input);
+	tls_desk_init(desk, desk->signer);
+}
+
+/* A node without TLS has none of this. */
+static int
+tls_desk_prepare(struct tls_desk *desk)
+{
+	if (desk->input != NULL)
+		return 0;
+	if (tls_library_init() == -1 || (desk->bio = tls_bio_method()) == NULL)
+		return -1;
+	desk->input = malloc(TLS_INPUT_MAX);
+	return desk->input == NULL ? -1 : 0;
+}
+
+void
+tls_desk_begin(struct tls_desk *desk)
+{
+	tls_context_free(desk->next);
+	desk->next = NULL;
+}
+
+int
+tls_desk_conf(struct tls_desk *desk, int fd, const struct msg_conf_tls *conf,
+    bool mtls, const char **why)
+{
+	tls_desk_begin(desk);
+	*why = "out of memory";
+	if (tls_desk_prepare(desk) == -1)
+		return -1;
+	desk->next = tls_context_new(desk->signer, fd, conf, mtls, why);
+	return desk->next == NULL ? -1 : 0;
+}
+
+void
+tls_desk_commit(struct tls_desk *desk)
+{
+	tls_context_free(desk->now);
+	desk->now = desk->next;
+	desk->next = NULL;
+}
+
+/* ---- the beginning and the end ---- */
+
+static int
+tls_attach(struct tls *t, const struct tls_context *ctx)
+{
+	BIO *bio;
+
+	if ((t->ssl = SSL_new(ctx->ssl)) == NULL)
+		return -1;
+	if ((bio = BIO_new(t->desk->bio)) == NULL)
+		return -1;
+	BIO_set_data(bio, t);
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_accept_state(t->ssl);
+	sign_wait_allow(t->ssl, true);
+	return 0;
+}
+
+struct tls *
+tls_new(struct tls_desk *desk, int fd)
+{
+	struct tls *t;
+
+	if (desk->now == NULL || (t = calloc(1, sizeof(*t))) == NULL)
+		return NULL;
+	t->desk = desk;
+	t->fd = fd;
+	t->mtls = desk->now->mtls;
+	if (tls_attach(t, desk->now) == -1) {
+		tls_free(t);
+		t = NULL;
+	}
+	ERR_clear_error();
+	return t;
+}
+
+void
+tls_set_resume(struct tls *t, void (*resume)(void *), void *arg)
+{
+	t->turn.resume = resume;
+	t->turn.arg = arg;
+}
+
+/*
+ * A handshake that was left in the middle is brought to its end, since the
+ * library would never free it.
+ */
+void
+tls_free(struct tls *t)
+{
+	bool left;
+
+	if (t == NULL)
+		return;
+	left = t->turn.question != NULL;
+	t->over = true;
+	signer_abandon(t->desk->signer, &t->turn);
+	if (left)
+		SSL_do_handshake(t->ssl);
+	SSL_free(t->ssl);
+	ERR_clear_error();
+	free(t->identity);
+	free(t->kept);
+	free(t);
+}
+
+/* ---- the handshake ---- */
+
+/* An unknown failure is the peer's end of the connection. */
+static const char *
+tls_error_text(unsigned long e)
+{
+	const char *text = e == 0 ? NULL : ERR_reason_error_string(e);
+
+	return text == NULL ? "connection lost" : text;
+}
+
+static enum tls_result
+tls_fail(struct tls *t, unsigned long e)
+{
+	long verified = SSL_get_verify_result(t->ssl);
+
+	t->over = true;
+	t->reason = tls_error_text(e);
+	if (verified != X509_V_OK) {
+		t->certificate_bad = true;
+		t->reason = X509_verify_cert_error_string(verified);
+	} else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+		   ERR_GET_REASON(e) ==
+		       SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+		t->certificate_bad = true;
+	}
+	return TLS_FAILED;
+}
+
+static enum tls_result
+tls_finish(struct tls *t)
+{
+	X509 *x;
+
+	sign_wait_allow(t->ssl, false);
+	if (!t->mtls)
+		return TLS_DONE;
+	if ((x = SSL_get_peer_certificate(t->ssl)) != NULL)
+		t->identity = certname(x);
+	X509_free(x);
+	if (t->identity != NULL)
+		return TLS_DONE;
+	t->certificate_bad = true;
+	t->reason = "the certificate names nobody";
+	tls_close(t);
+	return TLS_FAILED;
+}
+
+enum tls_result
+tls_handshake(struct tls *t)
+{
+	enum tls_result result;
+	unsigned long e;
+	int rv, error;
+
+	if (t->over || t->broken)
+		return tls_fail(t, 0);
+	ERR_clear_error();
+	tls_wake(t);
+	signer_attend(t->desk->signer, &t->turn);
+	rv = SSL_do_handshake(t->ssl);
+	signer_attend(t->desk->signer, NULL);
+	error = SSL_get_error(t->ssl, rv);
+	e = ERR_peek_error();
+	if (rv == 1)
+		result = tls_finish(t);
+	else if (error == SSL_ERROR_WANT_READ)
+		result = TLS_READ;
+	else if (error == SSL_ERROR_WANT_WRITE)
+		result = TLS_WRITE;
+	else if (t->turn.question != NULL)
+		result = TLS_SIGN;
+	else if (sign_wait_no_job(error)) {
+		signer_queue(t->desk->signer, &t->turn);
+		result = TLS_SIGN;
+	} else
+		result = tls_fail(t, e);
+	tls_sleep(t);
+	ERR_clear_error();
+	return result;
+}
+
+const char *
+tls_reason(const struct tls *t)
+{
+	return t->reason;
+}
+
+bool
+tls_blames_certificate(const struct tls *t)
+{
+	return t->certificate_bad;
+}
+
+const char *
+tls_identity(const struct tls *t)
+{
+	return t->identity;
+}
+
+/* ---- bytes ---- */
+
+void
+tls_wake(struct tls *t)
+{
+	t->may_read = true;
+}
+
+void
+tls_sleep(struct tls *t)
+{
+	t->may_read = false;
+	if (t->in_len == 0 || t->kept != NULL)
+		return;
+	if ((t->kept = malloc(t->in_len)) == NULL) {
+		t->broken = true;
+		t->in_len = 0;
+		return;
+	}
+	memcpy(t->kept, t->in, t->in_len);
+	t->in = t->kept;
+}
+
+/* What goes wrong once goes wrong for ever. */
+static ssize_t
+tls_broken(struct tls *t)
+{
+	t->broken = true;
+	errno = ECONNRESET;
+	return -1;
+}
+
+static bool
+tls_is_end(int error, unsigned long e)
+{
+	if (error == SSL_ERROR_ZERO_RETURN ||
+	    (error == SSL_ERROR_SYSCALL && e == 0))
+		return true;
+#ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
+	return ERR_GET_LIB(e) == ERR_LIB_SSL &&
+	       ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+#else
+	return false;
+#endif
+}
+
+ssize_t
+tls_read(struct tls *t, void *buf, size_t size)
+{
+	int n, error;
+
+	if (t->broken)
+		return tls_broken(t);
+	if (t->over)
+		return recv(t->fd, buf, size, 0);
+	ERR_clear_error();
+	errno = 0;
+	if ((n = SSL_read(t->ssl, buf, (int)size)) > 0)
+		return n;
+	error = SSL_get_error(t->ssl, n);
+	if (error == SSL_ERROR_WANT_READ) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (tls_is_end(error, ERR_peek_error()) && errno == 0) {
+		ERR_clear_error();
+		return 0;
+	}
+	ERR_clear_error();
+	return tls_broken(t);
+}
+
+ssize_t
+tls_write(struct tls *t, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	size_t done = 0;
+	int n = 0, error;
+
+	if (t->over || t->broken)
+		return tls_broken(t);
+	ERR_clear_error();
+	while (done < len &&
+	       (n = SSL_write(t->ssl, p + done, (int)(len - done))) > 0)
+		done += (size_t)n;
+	if (done > 0 || len == 0)
+		return (ssize_t)done;
+	error = SSL_get_error(t->ssl, n);
+	ERR_clear_error();
+	if (error != SSL_ERROR_WANT_WRITE)
+		return tls_broken(t);
+	errno = EAGAIN;
+	return -1;
+}
+
+bool
+tls_pending(const struct tls *t)
+{
+	return !t->over && !t->broken &&
+	       (t->in_len > 0 || SSL_pending(t->ssl) > 0);
+}
+
+void
+tls_close(struct tls *t)
+{
+	if (t->over)
+		return;
+	if (!t->broken && SSL_is_init_finished(t->ssl))
+		SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	t->over = true;
+}

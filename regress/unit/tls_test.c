@@ -1,0 +1,1197 @@
+/*
+ * TLS over a socketpair: OpenSSL is the client, tls.c the server, and a process
+ * of its own signs.  Linked twice: with handshakes that are left in the middle
+ * while a signature is waited for, and with the ones that block.
+ */
+#include "unit.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "certs.h"
+#include "chan.h"
+#include "child.h"
+#include "log.h"
+#include "monotime.h"
+#include "pair.h"
+#include "signer.h"
+#include "tls.h"
+#include "vault.h"
+
+#define TURNS 2000 /* of a conversation that should have ended */
+#define PAIR  7
+#define LONG  (1024 * 1024)
+
+/* The worker's side, and who signs. */
+struct stage {
+	struct event_base *base;
+	struct signer signer;
+	struct tls_desk desk;
+	struct cert server;
+	struct cert ca;
+	pid_t pid; /* of who signs; 0: nobody */
+};
+
+/* One conversation. */
+struct talk {
+	struct stage *st;
+	struct tls *tls;
+	SSL *ssl; /* the client's */
+	int fd[2]; /* [0] is the server's */
+	bool waits; /* the server, for a signature */
+	unsigned waited; /* how often it did */
+	enum tls_result result;
+	int connected; /* 1: the client is content, -1: it is not */
+};
+
+static const struct msg_peer sibling = { .role = ROLE_SIGN };
+
+/* Nobody is there to be told. */
+void
+child_accuse(struct chan *parent, const struct msg_peer *peer)
+{
+	(void)parent;
+	(void)peer;
+	fail_msg("%s", "accused");
+}
+
+static void
+ignore_line(enum log_level level, const char *text, void *arg)
+{
+	(void)level;
+	(void)arg;
+	assert_non_null(text);
+}
+
+/* ---- who signs ---- */
+
+enum manner {
+	SIGNS = 0,
+	REFUSES, /* every question */
+	SAYS_NOTHING,
+	DIES, /* of the first question */
+};
+
+struct notary {
+	struct pair *pair;
+	enum manner manner;
+};
+
+static void
+notary_message(struct chan *ch, struct msg *m, void *arg)
+{
+	struct notary *n = arg;
+	uint8_t out[SIGN_OUTPUT_MAX];
+	struct msg_sign_ask ask;
+	struct msg_sign_reply reply;
+	size_t len = 0;
+
+	memcpy(&ask, m->data, sizeof(ask));
+	reply.serial = ask.serial;
+	if (n->manner == DIES)
+		_exit(0);
+	if (n->manner == SAYS_NOTHING)
+		return;
+	if (n->manner == SIGNS && ask.pair == pair_id(n->pair))
+		len = pair_sign(n->pair, ask.scheme, m->data + sizeof(ask),
+		    m->len - sizeof(ask), out);
+	chan_send(ch, MSG_SIGN_REPLY, &reply, sizeof(reply), out, len);
+}
+
+static void
+notary_gone(struct chan *ch, enum chan_end end, void *arg)
+{
+	(void)ch;
+	(void)arg;
+	_exit(end == CHAN_EOF ? 0 : 1);
+}
+
+static const struct chan_ops notary_ops = {
+	.message = notary_message,
+	.gone = notary_gone,
+};
+
+static struct pair *
+load_pair(const struct cert *c, struct msg_conf_tls *conf)
+{
+	char *chain = cert_pem(c->x), *key = cert_key_pem(c->key, NULL);
+	char why[SIGN_WHY_MAX];
+	int fd = cert_bundle(conf, chain, NULL, NULL), key_fd = cert_file(key);
+	struct pair *p = pair_load(conf, fd, key_fd, why);
+
+	assert_non_null(p);
+	close(fd);
+	close(key_fd);
+	free(chain);
+	free(key);
+	return p;
+}
+
+/* A new one, in place of the one before. */
+static void
+notary_start(struct stage *st, const struct cert *c, enum manner manner)
+{
+	struct msg_conf_tls conf = { .pair = PAIR };
+	struct notary n = { .manner = manner };
+	struct event_base *base;
+	int sv[2];
+
+	assert_int_equal(
+	    socketpair(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv),
+	    0);
+	n.pair = load_pair(c, &conf);
+	fflush(NULL);
+	if ((st->pid = fork()) == 0) {
+		close(sv[0]);
+		if (st->signer.fd != -1)
+			close(st->signer.fd);
+		if ((base = event_base_new()) == NULL ||
+		    chan_new(base, sv[1], ROLE_SIGN, ROLE_WORKER, &notary_ops,
+			&n) == NULL)
+			_exit(1);
+		event_base_dispatch(base);
+		_exit(1);
+	}
+	assert_int_not_equal(st->pid, -1);
+	close(sv[1]);
+	pair_free(n.pair);
+	assert_int_equal(signer_set(&st->signer, sv[0], &sibling), 0);
+}
+
+static void
+notary_stop(struct stage *st)
+{
+	if (st->pid == 0)
+		return;
+	kill(st->pid, SIGKILL);
+	waitpid(st->pid, NULL, 0);
+	st->pid = 0;
+}
+
+/* ---- a worker ---- */
+
+struct node {
+	const char *key;
+	unsigned min_version;
+	bool mtls;
+	const char *crl;
+};
+
+static void
+stage_conf(struct stage *st, const struct node *node)
+{
+	struct msg_conf_tls conf = { .pair = PAIR,
+		.min_version = node->min_version };
+	char *chain = cert_pem(st->server.x), *ca = cert_pem(st->ca.x);
+	const char *why = NULL;
+	int fd = cert_bundle(&conf, chain, node->mtls ? ca : NULL, node->crl);
+
+	tls_desk_begin(&st->desk);
+	if (tls_desk_conf(&st->desk, fd, &conf, node->mtls, &why) == -1)
+		fail_msg("%s", why);
+	tls_desk_commit(&st->desk);
+	close(fd);
+	free(chain);
+	free(ca);
+}
+
+static void
+stage_open(struct stage *st, const struct node *node, enum manner manner)
+{
+	struct cert_wish ca = { .cn = "CA", .ca = true };
+	struct cert_wish server = { .cn = "node", .key = node->key };
+
+	memset(st, 0, sizeof(*st));
+	st->ca = cert_make(&ca, NULL);
+	st->server = cert_make(&server, NULL);
+	assert_non_null(st->base = event_base_new());
+	assert_int_equal(signer_init(&st->signer, st->base, NULL), 0);
+	tls_desk_init(&st->desk, &st->signer);
+	notary_start(st, &st->server, manner);
+	stage_conf(st, node);
+}
+
+static void
+stage_close(struct stage *st)
+{
+	notary_stop(st);
+	tls_desk_clear(&st->desk);
+	signer_clear(&st->signer);
+	event_base_free(st->base);
+	cert_free(&st->server);
+	cert_free(&st->ca);
+}
+
+/* ---- a client ---- */
+
+struct guest {
+	unsigned version; /* no other; 0: any */
+	struct cert *cert; /* NULL: none */
+	const char *sigalgs;
+	const char *ciphers;
+	const char *alpn; /* with the length in front */
+};
+
+static SSL *
+guest_ssl(const struct guest *g, int fd)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl;
+
+	assert_non_null(ctx);
+	SSL_CTX_set_security_level(ctx, 0);
+	if (g->version != 0) {
+		SSL_CTX_set_min_proto_version(ctx, (int)g->version);
+		SSL_CTX_set_max_proto_version(ctx, (int)g->version);
+	}
+	if (g->cert != NULL) {
+		assert_int_equal(SSL_CTX_use_certificate(ctx, g->cert->x), 1);
+		assert_int_equal(SSL_CTX_use_PrivateKey(ctx, g->cert->key), 1);
+	}
+	if (g->sigalgs != NULL)
+		assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, g->sigalgs), 1);
+	if (g->ciphers != NULL)
+		assert_int_equal(SSL_CTX_set_cipher_list(ctx, g->ciphers), 1);
+	if (g->alpn != NULL)
+		assert_int_equal(
+		    SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)g->alpn,
+			(unsigned)strlen(g->alpn)),
+		    0);
+	ssl = SSL_new(ctx);
+	assert_non_null(ssl);
+	assert_int_equal(SSL_set_fd(ssl, fd), 1);
+	SSL_set_connect_state(ssl);
+	SSL_CTX_free(ctx);
+	return ssl;
+}
+
+/* ---- conversations ---- */
+
+static void talk_server(struct talk *);
+
+static void
+talk_resume(void *arg)
+{
+	struct talk *t = arg;
+
+	t->waits = false;
+	talk_server(t);
+}
+
+static void
+talk_begin(struct talk *t, struct stage *st, const struct guest *g)
+{
+	memset(t, 0, sizeof(*t));
+	t->st = st;
+	assert_int_equal(
+	    socketpair(
+		AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, t->fd),
+	    0);
+	assert_non_null(t->tls = tls_new(&st->desk, t->fd[0]));
+	tls_set_resume(t->tls, talk_resume, t);
+	t->ssl = guest_ssl(g, t->fd[1]);
+}
+
+static void
+talk_end(struct talk *t)
+{
+	tls_free(t->tls);
+	/* Or it would forget its session. */
+	SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN);
+	SSL_free(t->ssl);
+	close(t->fd[0]);
+	close(t->fd[1]);
+	ERR_clear_error();
+}
+
+static bool
+talk_is_settled(const struct talk *t)
+{
+	return t->result == TLS_DONE || t->result == TLS_FAILED;
+}
+
+static void
+talk_client(struct talk *t)
+{
+	int rv, error;
+
+	if (t->connected != 0)
+		return;
+	ERR_clear_error();
+	rv = SSL_do_handshake(t->ssl);
+	error = SSL_get_error(t->ssl, rv);
+	if (rv == 1)
+		t->connected = 1;
+	else if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+		t->connected = -1;
+	ERR_clear_error();
+}
+
+static void
+talk_server(struct talk *t)
+{
+	if (talk_is_settled(t) || t->waits)
+		return;
+	/* Before the call: the answer may be there when it returns. */
+	t->waits = true;
+	t->result = tls_handshake(t->tls);
+	if (t->result != TLS_SIGN)
+		t->waits = false;
+	else
+		t->waited++;
+}
+
+/* Until the server has made up its mind. */
+static void
+talk_handshake(struct talk *t)
+{
+	int i;
+
+	for (i = 0; i < TURNS && !talk_is_settled(t); i++) {
+		talk_client(t);
+		event_base_loop(
+		    t->st->base, t->waits ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+		talk_server(t);
+	}
+	assert_true(talk_is_settled(t));
+	talk_client(t);
+}
+
+static enum tls_result
+talk_once(struct stage *st, const struct guest *g)
+{
+	struct talk t;
+
+	talk_begin(&t, st, g);
+	talk_handshake(&t);
+	if (t.result == TLS_FAILED)
+		print_message("# %s\n", tls_reason(t.tls));
+	talk_end(&t);
+	return t.result;
+}
+
+/* What one side writes the other reads. */
+static void
+talk_check_bytes(struct talk *t)
+{
+	char buf[64];
+
+	assert_int_equal(SSL_write(t->ssl, "hello", 5), 5);
+	tls_wake(t->tls);
+	assert_int_equal(tls_read(t->tls, buf, sizeof(buf)), 5);
+	assert_memory_equal(buf, "hello", 5);
+	errno = 0;
+	assert_int_equal(tls_read(t->tls, buf, sizeof(buf)), -1);
+	assert_int_equal(errno, EAGAIN);
+	tls_sleep(t->tls);
+	assert_int_equal(tls_write(t->tls, "world", 5), 5);
+	assert_int_equal(SSL_read(t->ssl, buf, sizeof(buf)), 5);
+	assert_memory_equal(buf, "world", 5);
+}
+
+/* ---- versions, keys, ciphers ---- */
+
+struct greeting {
+	const char *key;
+	unsigned min_version;
+	struct guest guest;
+	bool good;
+};
+
+static const struct greeting greetings[] = {
+	{ "P-256", TLS1_2_VERSION, { .version = TLS1_1_VERSION }, false },
+	{ "P-256", TLS1_2_VERSION, { .version = TLS1_2_VERSION }, true },
+	{ "P-256", TLS1_2_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "P-256", TLS1_3_VERSION, { .version = TLS1_2_VERSION }, false },
+	{ "P-256", TLS1_3_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "P-384", TLS1_2_VERSION, { .version = TLS1_2_VERSION }, true },
+	{ "P-384", TLS1_2_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "P-521", TLS1_2_VERSION, { .version = TLS1_2_VERSION }, true },
+	{ "P-521", TLS1_2_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "RSA:2048", TLS1_2_VERSION, { .version = TLS1_1_VERSION }, false },
+	{ "RSA:2048", TLS1_2_VERSION, { .version = TLS1_2_VERSION }, true },
+	{ "RSA:2048", TLS1_2_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "RSA:3072", TLS1_2_VERSION, { .version = TLS1_3_VERSION }, true },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .sigalgs = "RSA+SHA256" }, true },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .sigalgs = "RSA+SHA512" }, true },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .sigalgs = "RSA-PSS+SHA384" }, true },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .sigalgs = "RSA+SHA1" }, false },
+	{ "P-256", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .sigalgs = "ECDSA+SHA1" }, false },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .ciphers = "AES128-GCM-SHA256" },
+	    false },
+	{ "RSA:2048", TLS1_2_VERSION,
+	    { .version = TLS1_2_VERSION, .ciphers = "ECDHE-RSA-AES128-SHA256" },
+	    false },
+	{ "P-256", TLS1_2_VERSION, { .alpn = "\x08http/1.1" }, true },
+	{ "P-256", TLS1_2_VERSION, { .alpn = "\x02h2\x08http/1.1" }, true },
+	{ "P-256", TLS1_2_VERSION, { .alpn = "\x02h2" }, false },
+};
+
+static void
+versions_keys_and_ciphers_are_ours(void **state)
+{
+	struct node node = { .key = NULL };
+	const struct greeting *g;
+	struct stage st;
+	struct talk t;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(greetings); i++) {
+		g = &greetings[i];
+		node.key = g->key;
+		node.min_version = g->min_version;
+		stage_open(&st, &node, SIGNS);
+		talk_begin(&t, &st, &g->guest);
+		talk_handshake(&t);
+		if ((t.result == TLS_DONE) != g->good)
+			fail_msg("greeting %zu: %d", i, t.result);
+		assert_int_equal(t.connected, g->good ? 1 : -1);
+		if (g->good) {
+			talk_check_bytes(&t);
+			assert_null(tls_identity(t.tls));
+		} else {
+			assert_non_null(tls_reason(t.tls));
+			assert_false(tls_blames_certificate(t.tls));
+		}
+		talk_end(&t);
+		stage_close(&st);
+	}
+}
+
+static void
+a_renegotiation_is_refused(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { .version = TLS1_2_VERSION };
+	struct stage st;
+	struct talk t;
+	char buf[64];
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	assert_int_equal(t.result, TLS_DONE);
+	assert_int_equal(SSL_renegotiate(t.ssl), 1);
+	SSL_do_handshake(t.ssl);
+	tls_wake(t.tls);
+	assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), -1);
+	tls_sleep(t.tls);
+	SSL_do_handshake(t.ssl);
+	assert_int_equal(SSL_do_handshake(t.ssl), -1);
+	talk_end(&t);
+	stage_close(&st);
+}
+
+/* ---- client certificates ---- */
+
+struct applicant {
+	struct cert_wish wish;
+	bool none;
+	bool self_signed;
+	bool wrong_ca;
+	bool revoked;
+	bool crl; /* there is one, of others */
+	const char *id; /* NULL: it is refused */
+	const char *why;
+};
+
+static const struct applicant applicants[] = {
+	{ .wish = { .cn = "agent-a" }, .id = "agent-a" },
+	{ .wish = { .cn = "agent-a", .eku = "clientAuth" }, .id = "agent-a" },
+	{ .wish = { .cn = "agent-a", .key = "RSA:2048" }, .id = "agent-a" },
+	{ .wish = { .cn = "agent-a", .key = "ED25519" }, .id = "agent-a" },
+	{ .wish = { .cn = "agent-a" }, .crl = true, .id = "agent-a" },
+	{ .none = true, .why = "peer did not return a certificate" },
+	{ .wish = { .cn = "a" },
+	    .self_signed = true,
+	    .why = "self-signed certificate" },
+	{ .wish = { .cn = "a" },
+	    .wrong_ca = true,
+	    .why = "unable to get local issuer certificate" },
+	{ .wish = { .cn = "a", .from = -2 * DAY, .to = -DAY },
+	    .why = "certificate has expired" },
+	{ .wish = { .cn = "a", .from = DAY, .to = 2 * DAY },
+	    .why = "certificate is not yet valid" },
+	{ .wish = { .cn = "a" },
+	    .revoked = true,
+	    .why = "certificate revoked" },
+	{ .wish = { .cn = "a", .eku = "serverAuth" },
+	    .why = "unsuitable certificate purpose" },
+	{ .wish = { .cn = "a", .key = "RSA:1024" },
+	    .why = "EE certificate key too weak" },
+	/* Names. */
+	{ .wish = { .cn = "cn",
+	      .san = "IP:192.0.2.1,email:M@Example.ORG,DNS:A.Example.org,"
+		     "URI:spiffe://example.org/a" },
+	    .id = "spiffe://example.org/a" },
+	{ .wish = { .cn = "cn",
+	      .san = "IP:192.0.2.1,email:M@Example.ORG,DNS:A.Example.org" },
+	    .id = "a.example.org" },
+	{ .wish = { .cn = "cn", .san = "IP:192.0.2.1,email:M@Example.ORG" },
+	    .id = "M@example.org" },
+	{ .wish = { .cn = "cn", .san = "IP:192.0.2.1" }, .id = "192.0.2.1" },
+	{ .wish = { .cn = "cn", .san = "IP:2001:db8:0:0:0:0:0:1" },
+	    .id = "2001:db8::1" },
+	{ .wish = { .cn = "cn", .san = "RID:1.2.3.4" }, .id = "cn" },
+	{ .wish = { .cn = "caf\xc3\xa9" }, .id = "caf\xc3\xa9" },
+	{ .wish = { .cn = NULL }, .why = "the certificate names nobody" },
+	{ .wish = { .cn = "a\nb" }, .why = "the certificate names nobody" },
+	{ .wish = { .cn = "cn",
+	      .san = "DNS:a\x01"
+		     "b" },
+	    .why = "the certificate names nobody" },
+};
+
+static char *
+applicant_crl(const struct applicant *a, const struct stage *st, X509 *x)
+{
+	X509_CRL *crl;
+	char *text;
+
+	if (!a->crl && !a->revoked)
+		return NULL;
+	crl = cert_crl(&st->ca, a->revoked ? x : NULL);
+	text = cert_crl_pem(crl);
+	X509_CRL_free(crl);
+	return text;
+}
+
+static void
+applicant_try(const struct applicant *a, unsigned version)
+{
+	struct node node = { .min_version = TLS1_2_VERSION, .mtls = true };
+	struct cert_wish wrong = { .cn = "other CA", .ca = true };
+	struct cert ca = cert_make(&wrong, NULL), c;
+	struct guest g = { .version = version };
+	struct stage st;
+	struct talk t;
+	char *crl;
+
+	stage_open(&st, &node, SIGNS);
+	c = cert_make(&a->wish, a->self_signed ? NULL
+				: a->wrong_ca  ? &ca
+					       : &st.ca);
+	node.crl = crl = applicant_crl(a, &st, c.x);
+	stage_conf(&st, &node);
+	g.cert = a->none ? NULL : &c;
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	if (a->id != NULL) {
+		if (t.result != TLS_DONE)
+			fail_msg("%s: %s", a->id, tls_reason(t.tls));
+		assert_string_equal(tls_identity(t.tls), a->id);
+		talk_check_bytes(&t);
+	} else {
+		assert_int_equal(t.result, TLS_FAILED);
+		assert_string_equal(tls_reason(t.tls), a->why);
+		assert_true(tls_blames_certificate(t.tls));
+		assert_null(tls_identity(t.tls));
+	}
+	talk_end(&t);
+	stage_close(&st);
+	free(crl);
+	cert_free(&c);
+	cert_free(&ca);
+}
+
+static void
+client_certificates_are_checked_and_name_who_it_is(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(applicants); i++) {
+		applicant_try(&applicants[i], TLS1_3_VERSION);
+		applicant_try(&applicants[i], TLS1_2_VERSION);
+	}
+}
+
+/* ---- who signs is not as it should be ---- */
+
+static void
+a_refused_signature_fails_the_handshake(void **state)
+{
+	struct node node = { .key = "RSA:2048", .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, REFUSES);
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	stage_close(&st);
+	node.key = "P-256";
+	stage_open(&st, &node, REFUSES);
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	g.version = TLS1_2_VERSION;
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	stage_close(&st);
+}
+
+static void
+a_key_that_is_not_the_certificates_fails_the_handshake(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct cert_wish wish = { .cn = "other" };
+	struct cert other = cert_make(&wish, NULL);
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	notary_stop(&st);
+	notary_start(&st, &other, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	assert_int_not_equal(t.connected, 1);
+	assert_int_equal(t.result, TLS_FAILED);
+	talk_end(&t);
+	stage_close(&st);
+	cert_free(&other);
+}
+
+static void
+when_the_signer_dies_its_open_questions_fail(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, DIES);
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	assert_null(st.signer.ch);
+	waitpid(st.pid, NULL, 0);
+	st.pid = 0;
+	/* Its successor serves all who come. */
+	notary_start(&st, &st.server, SIGNS);
+	assert_int_equal(talk_once(&st, &g), TLS_DONE);
+	stage_close(&st);
+}
+
+/* ---- bytes ---- */
+
+/* Both sides' buffers are smaller than what is written. */
+static void
+much_data_arrives_whole_whatever_the_socket_takes(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	uint8_t *out = malloc(LONG), *in = malloc(LONG);
+	struct guest g = { 0 };
+	size_t sent = 0, got = 0, i;
+	bool blocked = false;
+	struct stage st;
+	struct talk t;
+	ssize_t n;
+
+	(void)state;
+	for (i = 0; i < LONG; i++)
+		out[i] = (uint8_t)(i * 31 + i / 251);
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	assert_int_equal(t.result, TLS_DONE);
+	while (got < LONG) {
+		n = tls_write(t.tls, out + sent, LONG - sent);
+		if (n > 0)
+			sent += (size_t)n;
+		if (sent < LONG) {
+			assert_int_equal(
+			    tls_write(t.tls, out + sent, LONG - sent), -1);
+			assert_int_equal(errno, EAGAIN);
+			blocked = true;
+		}
+		/* As a worker keeps it: elsewhere in memory. */
+		while ((n = SSL_read(t.ssl, in + got, (int)(LONG - got))) > 0)
+			got += (size_t)n;
+	}
+	assert_true(blocked);
+	assert_memory_equal(in, out, LONG);
+	/* And the other way. */
+	sent = got = 0;
+	memset(in, 0, LONG);
+	while (got < LONG) {
+		while (
+		    sent < LONG &&
+		    (n = SSL_write(t.ssl, out + sent,
+			 LONG - sent > 5000 ? 5000 : (int)(LONG - sent))) > 0)
+			sent += (size_t)n;
+		tls_wake(t.tls);
+		while ((n = tls_read(t.tls, in + got, LONG - got)) > 0)
+			got += (size_t)n;
+		assert_int_equal(n, -1);
+		assert_int_equal(errno, EAGAIN);
+		tls_sleep(t.tls);
+		assert_false(tls_pending(t.tls));
+	}
+	assert_memory_equal(in, out, LONG);
+	talk_end(&t);
+	stage_close(&st);
+	free(in);
+	free(out);
+}
+
+/* A client that is not read from any more loses nothing. */
+static void
+what_was_read_from_the_socket_is_kept_between_wake_ups(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+	char buf[64], byte;
+	int i;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	for (i = 0; i < 5; i++) {
+		byte = (char)('a' + i);
+		assert_int_equal(SSL_write(t.ssl, &byte, 1), 1);
+	}
+	for (i = 0; i < 5; i++) {
+		tls_wake(t.tls);
+		assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), 1);
+		assert_int_equal(buf[0], 'a' + i);
+		tls_sleep(t.tls);
+		/* Another client's wake-up goes over the same memory. */
+		memset(st.desk.input, 'x', 1024);
+		assert_int_equal(tls_pending(t.tls), i < 4);
+	}
+	talk_end(&t);
+	stage_close(&st);
+}
+
+/* Records that say nothing are taken in small portions, too. */
+static void
+a_wake_up_reads_the_socket_once(void **state)
+{
+	struct node node = { .min_version = TLS1_3_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	BIO *flight = BIO_new(BIO_s_mem());
+	struct talk t;
+	char buf[64], *p;
+	long len;
+	int i;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	SSL_set0_wbio(t.ssl, flight);
+	for (i = 0; i < 3000; i++) {
+		assert_int_equal(
+		    SSL_key_update(t.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		SSL_do_handshake(t.ssl);
+	}
+	assert_int_equal(SSL_write(t.ssl, "x", 1), 1);
+	len = BIO_get_mem_data(flight, &p);
+	assert_true(len > 2 * 32768);
+	assert_int_equal(send(t.fd[1], p, (size_t)len, 0), len);
+	for (i = 0; i < 100; i++) {
+		tls_wake(t.tls);
+		if (tls_read(t.tls, buf, sizeof(buf)) == 1)
+			break;
+		assert_int_equal(errno, EAGAIN);
+		tls_sleep(t.tls);
+	}
+	assert_in_range(i, 2, 10);
+	talk_end(&t);
+	stage_close(&st);
+}
+
+static void
+the_end_is_said_and_heard(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+	char buf[64];
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	tls_close(t.tls);
+	assert_int_equal(SSL_read(t.ssl, buf, sizeof(buf)), 0);
+	assert_int_equal(SSL_get_error(t.ssl, 0), SSL_ERROR_ZERO_RETURN);
+	assert_int_equal(tls_write(t.tls, "x", 1), -1);
+	talk_end(&t);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	SSL_shutdown(t.ssl);
+	tls_wake(t.tls);
+	assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), 0);
+	talk_end(&t);
+	/* Without a word, as most do. */
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	shutdown(t.fd[1], SHUT_RDWR);
+	tls_wake(t.tls);
+	assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), 0);
+	talk_end(&t);
+	stage_close(&st);
+}
+
+/* ---- reloads ---- */
+
+static void
+who_is_there_keeps_the_context_that_it_came_by(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest old = { .version = TLS1_2_VERSION };
+	struct cert_wish wish = { .cn = "new" };
+	struct cert server;
+	struct stage st;
+	struct talk t;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &old);
+	talk_handshake(&t);
+	server = st.server;
+	st.server = cert_make(&wish, NULL);
+	notary_stop(&st);
+	notary_start(&st, &st.server, SIGNS);
+	node.min_version = TLS1_3_VERSION;
+	stage_conf(&st, &node);
+	talk_check_bytes(&t);
+	assert_int_equal(talk_once(&st, &old), TLS_FAILED);
+	talk_end(&t);
+	stage_close(&st);
+	cert_free(&server);
+}
+
+static void
+without_a_configuration_there_is_no_tls(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	tls_desk_begin(&st.desk);
+	tls_desk_commit(&st.desk);
+	assert_null(tls_new(&st.desk, 0));
+	stage_close(&st);
+}
+
+/* Whose ticket it is tells nothing when its key is gone. */
+static void
+tickets_die_with_a_reload_and_are_none_with_certificates(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { .version = TLS1_2_VERSION };
+	SSL_SESSION *session;
+	struct stage st;
+	struct talk t;
+	int i;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	session = SSL_get1_session(t.ssl);
+	assert_int_equal(SSL_SESSION_has_ticket(session), 1);
+	talk_end(&t);
+	for (i = 0; i < 2; i++) {
+		talk_begin(&t, &st, &g);
+		assert_int_equal(SSL_set_session(t.ssl, session), 1);
+		talk_handshake(&t);
+		assert_int_equal(SSL_session_reused(t.ssl), i == 0);
+		talk_end(&t);
+		stage_conf(&st, &node);
+	}
+	SSL_SESSION_free(session);
+	stage_close(&st);
+}
+
+/* ---- memory ---- */
+
+static struct {
+	unsigned left; /* allocations until one fails; 0: none does */
+	bool failed;
+} poor;
+
+static bool
+poor_fails(void)
+{
+	if (poor.left == 0 || --poor.left > 0)
+		return false;
+	poor.failed = true;
+	return true;
+}
+
+static void *
+poor_malloc(size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return poor_fails() ? NULL : malloc(n);
+}
+
+static void *
+poor_realloc(void *p, size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return poor_fails() ? NULL : realloc(p, n);
+}
+
+static void
+poor_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	free(p);
+}
+
+/* A conversation that need not end well. */
+static void
+talk_poorly(struct stage *st, const struct guest *g, unsigned n)
+{
+	struct talk t = { .st = st };
+	int i;
+
+	assert_int_equal(
+	    socketpair(
+		AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, t.fd),
+	    0);
+	t.ssl = guest_ssl(g, t.fd[1]);
+	poor.left = n;
+	poor.failed = false;
+	if ((t.tls = tls_new(&st->desk, t.fd[0])) != NULL) {
+		tls_set_resume(t.tls, talk_resume, &t);
+		for (i = 0;
+		     i < TURNS && !talk_is_settled(&t) && t.connected != -1;
+		     i++) {
+			talk_client(&t);
+			event_base_loop(
+			    st->base, t.waits ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+			talk_server(&t);
+		}
+	}
+	poor.left = 0;
+	talk_end(&t);
+}
+
+static void
+no_memory_at_any_moment_ends_one_handshake_and_no_other(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION, .mtls = true };
+	struct cert_wish wish = { .cn = "agent" };
+	struct guest g = { 0 };
+	struct stage st;
+	struct cert c;
+	unsigned n = 0;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	c = cert_make(&wish, &st.ca);
+	g.cert = &c;
+	do
+		talk_poorly(&st, &g, n += 1 + n / 64);
+	while (poor.failed);
+	assert_true(n > 100);
+	assert_int_equal(talk_once(&st, &g), TLS_DONE);
+	assert_true(TAILQ_EMPTY(&st.signer.questions));
+	stage_close(&st);
+	cert_free(&c);
+}
+
+/* ---- handshakes in the middle ---- */
+
+/* Many at once, more than the library has jobs for. */
+static void
+many_handshakes_wait_for_signatures_side_by_side(void **state)
+{
+	struct node node = { .key = "RSA:2048", .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct talk t[150];
+	struct stage st;
+	size_t i, left = COUNT_OF(t);
+	int turn;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	for (i = 0; i < COUNT_OF(t); i++) {
+		talk_begin(&t[i], &st, &g);
+		talk_client(&t[i]);
+	}
+	for (turn = 0; turn < TURNS && left > 0; turn++) {
+		for (i = left = 0; i < COUNT_OF(t); i++) {
+			talk_server(&t[i]);
+			talk_client(&t[i]);
+			left += !talk_is_settled(&t[i]);
+		}
+		if (left > 0)
+			event_base_loop(st.base, EVLOOP_NONBLOCK);
+	}
+	for (i = 0; i < COUNT_OF(t); i++) {
+		assert_int_equal(t[i].result, TLS_DONE);
+		talk_end(&t[i]);
+	}
+	stage_close(&st);
+}
+
+static void
+a_client_that_leaves_in_the_middle_takes_its_question_along(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+	int i;
+
+	(void)state;
+	stage_open(&st, &node, SAYS_NOTHING);
+	for (i = 0; i < 200; i++) {
+		talk_begin(&t, &st, &g);
+		talk_client(&t);
+		talk_server(&t);
+#ifndef BLOCKING
+		assert_int_equal(t.result, TLS_SIGN);
+		assert_false(TAILQ_EMPTY(&st.signer.questions));
+#else
+		assert_int_equal(t.result, TLS_FAILED);
+		i = 200;
+#endif
+		talk_end(&t);
+		assert_true(TAILQ_EMPTY(&st.signer.questions));
+	}
+	stage_close(&st);
+}
+
+#ifndef BLOCKING
+static void
+without_a_signer_a_question_waits_for_its_successor(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	notary_stop(&st);
+	while (st.signer.ch != NULL)
+		event_base_loop(st.base, EVLOOP_ONCE);
+	talk_begin(&t, &st, &g);
+	talk_client(&t);
+	talk_server(&t);
+	assert_int_equal(t.result, TLS_SIGN);
+	notary_start(&st, &st.server, SIGNS);
+	talk_handshake(&t);
+	assert_int_equal(t.result, TLS_DONE);
+	talk_end(&t);
+	stage_close(&st);
+}
+#endif
+
+static void
+without_a_signer_a_question_waits_no_longer_than_a_second(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct monotime begin;
+	struct guest g = { 0 };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	notary_stop(&st);
+	while (st.signer.ch != NULL)
+		event_base_loop(st.base, EVLOOP_ONCE);
+	begin = monotime_now();
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	assert_in_range(monotime_diff_ms(monotime_now(), begin), 0, 1500);
+	stage_close(&st);
+}
+
+#ifdef BLOCKING
+static void
+a_signer_that_says_nothing_is_waited_for_100_ms(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct monotime begin;
+	struct guest g = { 0 };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, SAYS_NOTHING);
+	begin = monotime_now();
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	assert_in_range(monotime_diff_ms(monotime_now(), begin), 90, 1000);
+	stage_close(&st);
+}
+#endif
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(versions_keys_and_ciphers_are_ours),
+		cmocka_unit_test(a_renegotiation_is_refused),
+		cmocka_unit_test(
+		    client_certificates_are_checked_and_name_who_it_is),
+		cmocka_unit_test(a_refused_signature_fails_the_handshake),
+		cmocka_unit_test(
+		    a_key_that_is_not_the_certificates_fails_the_handshake),
+		cmocka_unit_test(when_the_signer_dies_its_open_questions_fail),
+		cmocka_unit_test(
+		    much_data_arrives_whole_whatever_the_socket_takes),
+		cmocka_unit_test(
+		    what_was_read_from_the_socket_is_kept_between_wake_ups),
+		cmocka_unit_test(a_wake_up_reads_the_socket_once),
+		cmocka_unit_test(the_end_is_said_and_heard),
+		cmocka_unit_test(
+		    who_is_there_keeps_the_context_that_it_came_by),
+		cmocka_unit_test(without_a_configuration_there_is_no_tls),
+		cmocka_unit_test(
+		    tickets_die_with_a_reload_and_are_none_with_certificates),
+		cmocka_unit_test(
+		    no_memory_at_any_moment_ends_one_handshake_and_no_other),
+		cmocka_unit_test(
+		    many_handshakes_wait_for_signatures_side_by_side),
+		cmocka_unit_test(
+		    a_client_that_leaves_in_the_middle_takes_its_question_along),
+#ifdef BLOCKING
+		cmocka_unit_test(
+		    a_signer_that_says_nothing_is_waited_for_100_ms),
+#else
+		cmocka_unit_test(
+		    without_a_signer_a_question_waits_for_its_successor),
+#endif
+		cmocka_unit_test(
+		    without_a_signer_a_question_waits_no_longer_than_a_second),
+	};
+
+	CRYPTO_set_mem_functions(poor_malloc, poor_realloc, poor_free);
+	signal(SIGPIPE, SIG_IGN);
+	if (vault_open() == -1)
+		return 1;
+	log_set_sink(ignore_line, NULL);
+	return cmocka_run_group_tests_name("tls", tests, NULL, NULL);
+}
