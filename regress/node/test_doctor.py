@@ -443,6 +443,7 @@ def test_a_token_in_a_file(down):
         "[OK]", "bind=127.0.0.1:4141, auth=token, tls=off, token=file:ok, "
         "allowlist=0")
     assert row(down, "token")[:2] == ("[OK]", "DIR/token")
+    assert row(down, "configuration")[:2] == ("[OK]", "DIR/ltpd.conf")
 
 
 def test_a_token_in_the_configuration(down):
@@ -474,6 +475,8 @@ def test_tokens_that_are_none(down, settings, token, said):
     mark, detail, status = security(down)
     assert (mark, status) == ("[ERR]", 1) and f"token={token}," in detail
     assert row(down, "token")[:2] == ("[ERR]", said)
+    assert row(down, "configuration")[0] == (
+        "[OK]" if "nonexistent" in said else "[ERR]")
 
 
 @pytest.mark.parametrize("content, mode, mark, said", [
@@ -550,6 +553,8 @@ def test_tls(down, ca):
     assert mark == "[OK]" and "CN=node, until " in detail
     mark, detail, _ = row(down, "private key")
     assert mark == "[OK]" and detail.endswith(": that of the certificate")
+    out, status = run(down, "-f", str(down.conf))
+    assert status == 0 and "[ERR]" not in out
 
 
 def test_tls_that_is_off(down):
