@@ -108,7 +108,6 @@ doctor_gather(struct doctor *d)
 {
 	struct ltpctl *ctl = d->ctl;
 
-	nodeview_init(&d->node);
 	d->path = ctl->conf_path;
 	if (d->path == NULL) {
 		nodeview_ask(&d->node, ctl->socket);
@@ -157,11 +156,52 @@ doctor_can(const struct doctor *d, enum doctor_needs needs)
 	}
 }
 
-static void
-doctor_print_json(json_t *list, enum finding_status worst, FILE *fp)
-{
-	json_t *o = output_json_object();
+/* What a check found; one that could not be made found nothing. */
+struct result {
+	bool made;
+	struct finding f;
+};
 
+static enum finding_status
+doctor_examine(const struct doctor *d, struct result *results)
+{
+	enum finding_status worst = FINDING_OK;
+	size_t i;
+
+	for (i = 0; i < CHECKS; i++) {
+		if (!doctor_can(d, checks[i].needs))
+			continue;
+		results[i].made = true;
+		checks[i].check(d, &results[i].f);
+		if (results[i].f.status > worst)
+			worst = results[i].f.status;
+	}
+	return worst;
+}
+
+static void
+doctor_print(const struct result *results, FILE *fp)
+{
+	size_t i;
+
+	for (i = 0; i < CHECKS; i++) {
+		if (results[i].made)
+			finding_print(&results[i].f, checks[i].name, fp);
+	}
+}
+
+static void
+doctor_print_json(
+    const struct result *results, enum finding_status worst, FILE *fp)
+{
+	json_t *o = output_json_object(), *list = json_array();
+	size_t i;
+
+	for (i = 0; i < CHECKS; i++) {
+		if (results[i].made)
+			json_array_append_new(
+			    list, finding_json(&results[i].f, checks[i].name));
+	}
 	output_json_bool(o, "ok", worst != FINDING_ERROR);
 	output_json_str(o, "status", finding_status_name(worst));
 	output_json_str(o, "version", LTPD_VERSION);
@@ -171,47 +211,27 @@ doctor_print_json(json_t *list, enum finding_status worst, FILE *fp)
 	json_decref(o);
 }
 
-static enum finding_status
-doctor_examine(const struct doctor *d, json_t *list)
-{
-	enum finding_status worst = FINDING_OK;
-	struct finding f;
-	size_t i;
-
-	for (i = 0; i < CHECKS; i++) {
-		if (!doctor_can(d, checks[i].needs))
-			continue;
-		memset(&f, 0, sizeof(f));
-		checks[i].check(d, &f);
-		if (f.status > worst)
-			worst = f.status;
-		if (list != NULL)
-			json_array_append_new(
-			    list, finding_json(&f, checks[i].name));
-		else
-			finding_print(&f, checks[i].name, d->ctl->to.fp);
-	}
-	return worst;
-}
-
 int
 doctor_run(struct ltpctl *ctl)
 {
 	struct doctor d = { .ctl = ctl };
+	struct result *results;
 	enum finding_status worst;
-	json_t *list = NULL;
 
-	if (doctor_gather(&d) == -1) {
+	nodeview_init(&d.node);
+	if ((results = calloc(CHECKS, sizeof(*results))) == NULL ||
+	    doctor_gather(&d) == -1) {
 		doctor_free(&d);
+		free(results);
 		return ltpctl_fail(ctl, "%s", strerror(ENOMEM));
 	}
-	if (ctl->json && (list = json_array()) == NULL) {
-		doctor_free(&d);
-		return ltpctl_fail(ctl, "%s", strerror(ENOMEM));
-	}
-	worst = doctor_examine(&d, list);
-	if (list != NULL)
-		doctor_print_json(list, worst, ctl->to.fp);
+	/* All of it first: jansson changes its allocator where secrets are. */
+	worst = doctor_examine(&d, results);
+	if (ctl->json)
+		doctor_print_json(results, worst, ctl->to.fp);
+	else
+		doctor_print(results, ctl->to.fp);
 	doctor_free(&d);
+	free(results);
 	return worst == FINDING_ERROR ? LTPCTL_FAILED : LTPCTL_OK;
 }

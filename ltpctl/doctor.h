@@ -12,6 +12,7 @@
 
 #include "finding.h"
 #include "keyfile.h"
+#include "monotime.h"
 #include "nodeview.h"
 
 struct ltpctl;
@@ -78,6 +79,11 @@ bool doctor_wants_tls(const struct conf *);
  * false returned.
  */
 bool doctor_token_is_good(const struct doctor *, struct finding *);
+
+/* A connection to an address, which does not block; -1 with errno. */
+int doctor_dial(const char *address, struct monotime deadline);
+/* poll(2) for one; false when the deadline has passed. */
+bool doctor_wait(int fd, short events, struct monotime deadline);
 
 /*
  * Read a file that holds a secret, by the rules of ltpd, to be freed with

@@ -6,10 +6,13 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +25,7 @@
 #define NAME_MAX_    256
 #define EXPIRES_SOON (30 * 24 * 60 * 60) /* s */
 #define RSA_BITS_MIN 2048
+#define PROBE_MS     2000
 #define ADVISE_NEW   "put a new certificate in its place, then ltpctl reload"
 #define ADVISE_PATH  "put a PEM file there, or correct the path"
 
@@ -149,6 +153,95 @@ judge_strength(X509 *cert, struct finding *f, const char *path)
 		    EVP_PKEY_bits(key));
 }
 
+/* ---- what the node serves ---- */
+
+/* Where the remote listener is. */
+static const char *
+remote_address(const struct doctor *d)
+{
+	const struct nodeview_listener *l;
+	const char *scheme = "wss://";
+
+	TAILQ_FOREACH(l, &d->node.listeners, entry) {
+		if (strncmp(l->url, scheme, strlen(scheme)) == 0)
+			return l->url + strlen(scheme);
+	}
+	return d->conf->distributed.bind_addr;
+}
+
+/* Shake hands as far as the server's certificate. */
+static X509 *
+probe_handshake(SSL *ssl, int fd, struct monotime deadline)
+{
+	short events;
+	int n;
+
+	SSL_set_connect_state(ssl);
+	while ((n = SSL_do_handshake(ssl)) != 1) {
+		switch (SSL_get_error(ssl, n)) {
+		case SSL_ERROR_WANT_READ:
+			events = POLLIN;
+			break;
+		case SSL_ERROR_WANT_WRITE:
+			events = POLLOUT;
+			break;
+		default:
+			/* It wants our certificate, but has shown its own. */
+			return SSL_get_peer_certificate(ssl);
+		}
+		if (!doctor_wait(fd, events, deadline))
+			return NULL;
+	}
+	return SSL_get_peer_certificate(ssl);
+}
+
+/*
+ * The certificate that the node serves, whatever it is; NULL.  Nothing but
+ * the certificate is wanted of that connection, so nothing is verified.
+ */
+static X509 *
+probe(const char *address)
+{
+	struct monotime deadline = monotime_add_ms(monotime_now(), PROBE_MS);
+	X509 *cert = NULL;
+	SSL_CTX *ctx;
+	SSL *ssl = NULL;
+	int fd;
+
+	if ((fd = doctor_dial(address, deadline)) == -1)
+		return NULL;
+	if ((ctx = SSL_CTX_new(TLS_client_method())) != NULL)
+		ssl = SSL_new(ctx);
+	if (ssl != NULL && SSL_set_fd(ssl, fd) == 1)
+		cert = probe_handshake(ssl, fd, deadline);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	close(fd);
+	return cert;
+}
+
+static void
+judge_served(
+    const struct doctor *d, X509 *cert, struct finding *f, const char *path)
+{
+	const char *address = remote_address(d);
+	X509 *served;
+
+	if (!d->node.up)
+		return;
+	/* The peer may go while we write. */
+	signal(SIGPIPE, SIG_IGN);
+	if ((served = probe(address)) == NULL)
+		finding_error(
+		    f, "see the log", "%s: no TLS handshake", address);
+	else if (X509_cmp(served, cert) != 0)
+		finding_error(f,
+		    "ltpctl reload, and see the log if that does not help",
+		    "%s: stale, reload needed", path);
+	X509_free(served);
+}
+
 void
 doctor_check_cert(const struct doctor *d, struct finding *f)
 {
@@ -172,6 +265,7 @@ doctor_check_cert(const struct doctor *d, struct finding *f)
 	judge_strength(cert, f, path);
 	if (X509_check_purpose(cert, X509_PURPOSE_SSL_SERVER, 0) != 1)
 		finding_error(f, ADVISE_NEW, "%s: not for a TLS server", path);
+	judge_served(d, cert, f, path);
 	finding_ok(f, "%s: %s, until %s", path, print_subject(cert, name),
 	    print_date(X509_get0_notAfter(cert), date));
 	X509_free(cert);

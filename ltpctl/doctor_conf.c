@@ -2,6 +2,8 @@
  * doctor: what the settings say.  Whether an address is open to strangers is
  * decided on its parsed form, and for a running node on what it listens on.
  */
+#include "config.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,12 @@
 #include "doctor.h"
 
 #define NAMES_MAX 512
+
+#ifdef LTPD_DISTRIBUTED
+#define BUILT_IN true
+#else
+#define BUILT_IN false
+#endif
 
 /* ---- the file ---- */
 
@@ -339,7 +347,7 @@ doctor_check_distributed(const struct doctor *d, struct finding *f)
 	bool good;
 
 	if (!c->enabled) {
-		finding_ok(f, "disabled");
+		finding_ok(f, "disabled%s", BUILT_IN ? "" : ", not built in");
 		return;
 	}
 	auth = print_choice(d->conf, "distributed.auth_mode");

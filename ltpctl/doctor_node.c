@@ -192,8 +192,8 @@ doctor_check_descriptors(const struct doctor *d, struct finding *f)
 
 /* ---- metrics ---- */
 
-static bool
-wait_for(int fd, short events, struct monotime deadline)
+bool
+doctor_wait(int fd, short events, struct monotime deadline)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
 	int64_t left = monotime_diff_ms(deadline, monotime_now());
@@ -201,9 +201,8 @@ wait_for(int fd, short events, struct monotime deadline)
 	return poll(&pfd, 1, left > 0 ? (int)left : 0) == 1;
 }
 
-/* A connection to an address, or -1 with errno. */
-static int
-dial(const char *text, struct monotime deadline)
+int
+doctor_dial(const char *text, struct monotime deadline)
 {
 	struct sockaddr_storage ss;
 	socklen_t len, size = sizeof(int);
@@ -220,7 +219,7 @@ dial(const char *text, struct monotime deadline)
 	if (fd == -1 || connect(fd, (struct sockaddr *)&ss, len) == 0)
 		return fd;
 	error = errno;
-	if (error == EINPROGRESS && !wait_for(fd, POLLOUT, deadline))
+	if (error == EINPROGRESS && !doctor_wait(fd, POLLOUT, deadline))
 		error = ETIMEDOUT;
 	else if (error == EINPROGRESS)
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -242,7 +241,7 @@ http_status(const char *address, const char *path)
 	ssize_t got;
 
 	deadline = monotime_add_ms(monotime_now(), HTTP_TIMEOUT_MS);
-	if ((fd = dial(address, deadline)) == -1)
+	if ((fd = doctor_dial(address, deadline)) == -1)
 		return -1;
 	n = snprintf(buf, sizeof(buf),
 	    "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path,
@@ -251,7 +250,7 @@ http_status(const char *address, const char *path)
 	if (send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
 		goto done;
 	while (len < strlen(HTTP_VERSION "200 ")) {
-		if (!wait_for(fd, POLLIN, deadline))
+		if (!doctor_wait(fd, POLLIN, deadline))
 			goto done;
 		got = recv(fd, buf + len, sizeof(buf) - 1 - len, 0);
 		if (got <= 0)

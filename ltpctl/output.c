@@ -449,8 +449,10 @@ text_key(struct output_to *to, const struct show_key *k)
 	if (k->k.sessions >= 0)
 		snprintf(sessions, sizeof(sessions), "%" PRId64, k->k.sessions);
 	fprintf(to->fp, "%-24s %-11s %02x%02x%02x%02x %-20s %8s %s\n",
-	    output_id(id, &k->id), output_key_source(k->k.source), d[0], d[1],
-	    d[2], d[3], output_time(loaded, k->k.loaded), sessions,
+	    output_id(id, &k->id),
+	    k->k.realm == REALM_TOKENS ? "token"
+				       : output_key_source(k->k.source),
+	    d[0], d[1], d[2], d[3], output_time(loaded, k->k.loaded), sessions,
 	    output_time(used, k->k.last_used));
 }
 

@@ -24,6 +24,8 @@
 
 #include "tlsclient.h"
 
+#define HOST_MAX 256
+
 /* RFC 7301: names with their lengths. */
 static const unsigned char alpn[] = "\010http/1.1";
 
@@ -221,16 +223,18 @@ static int
 expect_host(SSL *ssl, const char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	char name[HOST_MAX];
 
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
 		return 0;
 	ERR_clear_error();
 	X509_VERIFY_PARAM_set_hostflags(
 	    param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
+	if (strlcpy(name, host, sizeof(name)) >= sizeof(name) ||
+	    X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
+	    SSL_set_tlsext_host_name(ssl, name) != 1)
 		return -1;
-	/* NOLINTNEXTLINE(clang-diagnostic-cast-qual): a macro of OpenSSL */
-	return SSL_set_tlsext_host_name(ssl, host) == 1 ? 0 : -1;
+	return 0;
 }
 
 int

@@ -7,6 +7,8 @@ import re
 import secrets
 import signal
 import socket
+import ssl
+import threading
 
 import pytest
 
@@ -134,6 +136,14 @@ def node(lab):
 
 
 @pytest.fixture
+def confined(node):
+    """The node, if it is built to be in a sandbox."""
+    if ops.process(node, "worker")["sandbox"]["mechanism"] == "none":
+        pytest.skip("a build without a sandbox is for debuggers")
+    return node
+
+
+@pytest.fixture
 def down(lab):
     """A configuration, and no node."""
     with ops.prepared(lab) as n:
@@ -175,17 +185,17 @@ def distributed(**settings):
 
 # ---- all of it ----
 
-def test_a_healthy_node(node):
+def test_a_healthy_node(node, confined):
     out, status = run(node, "-f", str(node.conf))
     assert (plain(node, out), status) == (HEALTHY, 0)
 
 
-def test_it_finds_the_file_that_the_node_has_read(node):
+def test_it_finds_the_file_that_the_node_has_read(node, confined):
     out, _ = run(node)
     assert plain(node, out) == HEALTHY
 
 
-def test_it_finds_the_socket_in_the_file(node):
+def test_it_finds_the_socket_in_the_file(node, confined):
     r = ops.run_ctl(node, "doctor", "-f", str(node.conf))
     assert (plain(node, r.stdout), r.returncode) == (HEALTHY, 0)
 
@@ -216,6 +226,16 @@ def test_usage(node, args):
     assert r.returncode == 2 and "usage: " in r.stderr
 
 
+def test_neither_file_nor_node(lab, down):
+    """All that there is, is an environment."""
+    path = key_file(down, json.dumps({"a": KEY}))
+    env = {"AUTH_MODE": "api_key", "AUTH_KEYS_FILE": str(path),
+           "LTPD_CONTROL_SOCKET": "/nonexistent"}
+    out, status = run(down, "-s", "/nonexistent", env=env)
+    assert status == 0 and f"[OK] API keys - {path}: 1 keys" in out
+    assert out.startswith("[OK] configuration - ")
+
+
 # ---- the configuration ----
 
 def test_a_configuration_that_does_not_parse(node):
@@ -242,7 +262,7 @@ def test_a_configuration_that_is_not_there(down):
         "[ERR]", "/nonexistent: No such file or directory", 1)
 
 
-def test_the_node_runs_with_something_else(node):
+def test_the_node_runs_with_something_else(node, confined):
     with rewritten(node, idle_ttl_ms=1234, workers=3):
         assert row(node, "configuration in use") == (
             "[WARN]", "stale, reload needed: idle_ttl_ms; "
@@ -313,14 +333,14 @@ def test_proxies(down, cidr, mark):
     ({"dumpable": 1}, "[ERR]", r"worker\[0\] is not in its sandbox: .*"),
     ({"landlock_abi": 0}, "[WARN]", r"worker\[0\] has no Landlock; .*"),
     ({"pid": 0}, "[WARN]", r"worker\[0\] is not running; .*")])
-def test_a_process_out_of_its_sandbox(node, fields, mark, said):
+def test_a_process_out_of_its_sandbox(node, confined, fields, mark, said):
     with relay.Relay(node, process={WORKER: fields}) as r:
         got, detail, status = row(node, "sandbox", "-s", str(r.path))
     assert got == mark and re.match(said, detail)
     assert status == (1 if mark == "[ERR]" else 0)
 
 
-def test_a_build_for_tests(node):
+def test_a_build_for_tests(node, confined):
     with relay.Relay(node, version="0.1.0+regress-hooks") as r:
         assert row(node, "sandbox", "-s", str(r.path)) == (
             "[ERR]", "built with regress hooks, for tests alone", 1)
@@ -332,7 +352,7 @@ def test_a_node_of_another_version(node):
     assert mark == "[WARN]" and detail.startswith("version 0.0.9, this ltpctl")
 
 
-def test_landlock_optional(node):
+def test_landlock_optional(node, confined):
     with relay.Relay(node, {"landlock_optional": ("true", "-D")}) as r:
         assert row(node, "sandbox", "-s", str(r.path)) == (
             "[WARN]",
@@ -423,6 +443,7 @@ def test_a_token_in_a_file(down):
         "[OK]", "bind=127.0.0.1:4141, auth=token, tls=off, token=file:ok, "
         "allowlist=0")
     assert row(down, "token")[:2] == ("[OK]", "DIR/token")
+    assert row(down, "configuration")[:2] == ("[OK]", "DIR/ltpd.conf")
 
 
 def test_a_token_in_the_configuration(down):
@@ -454,6 +475,8 @@ def test_tokens_that_are_none(down, settings, token, said):
     mark, detail, status = security(down)
     assert (mark, status) == ("[ERR]", 1) and f"token={token}," in detail
     assert row(down, "token")[:2] == ("[ERR]", said)
+    assert row(down, "configuration")[0] == (
+        "[OK]" if "nonexistent" in said else "[ERR]")
 
 
 @pytest.mark.parametrize("content, mode, mark, said", [
@@ -530,6 +553,8 @@ def test_tls(down, ca):
     assert mark == "[OK]" and "CN=node, until " in detail
     mark, detail, _ = row(down, "private key")
     assert mark == "[OK]" and detail.endswith(": that of the certificate")
+    out, status = run(down, "-f", str(down.conf))
+    assert status == 0 and "[ERR]" not in out
 
 
 def test_tls_that_is_off(down):
@@ -588,6 +613,55 @@ def test_certificates_that_are_none(down, ca, content, said):
     remote(down, ca, cert=path, key=ca.issue("node")[1])
     mark, detail, status = row(down, "certificate")
     assert (mark, status) == ("[ERR]", 1) and said in detail
+
+
+@contextlib.contextmanager
+def serving(cert, key, **settings):
+    """Somebody who shakes hands with this certificate; its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    for name, value in settings.items():
+        setattr(context, name, value)
+
+    def shake(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                with contextlib.suppress(OSError), sock:
+                    sock.settimeout(1)
+                    context.wrap_socket(sock, server_side=True).close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=shake, args=[listener], daemon=True).start()
+        yield "%s:%d" % listener.getsockname()
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"verify_mode": ssl.CERT_REQUIRED},
+    {"verify_mode": ssl.CERT_REQUIRED,
+     "maximum_version": ssl.TLSVersion.TLSv1_2}])
+def test_a_certificate_that_is_served(node, ca, settings):
+    cert, key = ca.issue("served")
+    with serving(cert, key, **settings) as address:
+        said = running(node, bind_addr=address, tls_enabled=True,
+                       tls_cert_path=str(cert), tls_key_path=str(key))
+        with relay.Relay(node, said) as r:
+            mark, detail, _ = row(node, "certificate", "-s", str(r.path))
+            assert mark == "[OK]" and "CN=served" in detail
+            ca.issue("served")
+            mark, detail, status = row(node, "certificate", "-s", str(r.path))
+    assert (mark, status) == ("[ERR]", 1)
+    assert detail.endswith("served.crt: stale, reload needed")
+
+
+def test_a_certificate_that_is_not_served(node, ca):
+    cert, key = ca.issue("served")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "%s:%d" % listener.getsockname()
+    said = running(node, bind_addr=address, tls_enabled=True,
+                   tls_cert_path=str(cert), tls_key_path=str(key))
+    with relay.Relay(node, said) as r:
+        assert row(node, "certificate", "-s", str(r.path))[:2] == (
+            "[ERR]", f"{address}: no TLS handshake")
 
 
 def test_private_keys(down, lab, ca):

@@ -216,8 +216,8 @@ def test_show_keys(lab):
         for client_id, key in (("alice", ALICE), ("bob", BOB),
                                ("carol", CAROL)):
             row = keys[client_id]
-            assert row.keys() == {"id", "source", "digest_prefix", "loaded",
-                                  "sessions", "last_used"}
+            assert row.keys() == {"id", "realm", "source", "digest_prefix",
+                                  "loaded", "sessions", "last_used"}
             assert row["digest_prefix"] == digest(key)
             assert row["source"] == ("environment" if client_id == "carol"
                                      else "file")

@@ -38,6 +38,7 @@ SSL *SSL_new(SSL_CTX *);
 void SSL_free(SSL *);
 X509_VERIFY_PARAM *SSL_get0_param(SSL *);
 int SSL_do_handshake(SSL *);
+X509 *SSL_get_peer_certificate(const SSL *);
 int SSL_get_error(const SSL *, int);
 long SSL_get_verify_result(const SSL *);
 int SSL_read_ex(SSL *, void *, size_t, size_t *);

@@ -30,6 +30,7 @@ const ASN1_TIME *X509_get0_notBefore(const X509 *);
 const ASN1_TIME *X509_get0_notAfter(const X509 *);
 const ASN1_TIME *X509_CRL_get0_nextUpdate(const X509_CRL *);
 EVP_PKEY *X509_get0_pubkey(const X509 *);
+int X509_cmp(const X509 *, const X509 *);
 int X509_check_private_key(const X509 *, const EVP_PKEY *);
 int X509_cmp_time(const ASN1_TIME *, time_t *);
 void *X509_get_ext_d2i(const X509 *, int, int *, int *);
