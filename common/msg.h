@@ -347,7 +347,10 @@ struct msg_conn {
 	uint32_t listener;
 };
 
-/* MSG_COUNT: what was counted since the last one. */
+/*
+ * MSG_COUNT: what was counted since the last one.  ltp-sign counts the
+ * questions that it refused, and nothing else.
+ */
 struct msg_count {
 	struct counters delta;
 	uint64_t expired_last_sweep;
@@ -680,11 +683,14 @@ struct msg_ctl_summary {
 
 /* MSG_CTL_LISTENER: "ltp ws://127.0.0.1:7070", "metrics http://..". */
 
-/* MSG_CTL_KEY.  Then id_len bytes. */
+/*
+ * MSG_CTL_KEY: an API key, or a token of the remote listener.  Then id_len
+ * bytes, none for a token without an id.
+ */
 struct msg_ctl_key {
 	uint8_t digest_prefix[4];
 	uint8_t source; /* enum key_source */
-	uint8_t pad;
+	uint8_t realm; /* enum auth_realm */
 	uint16_t id_len;
 	int64_t loaded; /* seconds since the epoch */
 	int64_t last_used; /* likewise; 0: never, -1: not known */

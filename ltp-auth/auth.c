@@ -37,6 +37,7 @@ struct auth {
 	    *keys; /* the last good ones; NULL before the first commit */
 	struct keys *next; /* being sent, or waiting for commit */
 	bool failed; /* what came last were no good keys */
+	uint32_t ignored; /* records of the next configuration */
 	bool blind; /* there never were good ones */
 	uint32_t generation;
 	TAILQ_HEAD(, peer) workers;
@@ -104,6 +105,7 @@ auth_conf_begin(struct auth *a, struct msg *m)
 	struct msg_conf_begin begin;
 
 	memcpy(&begin, m->data, sizeof(begin));
+	a->ignored = 0;
 	keys_free(a->next);
 	if ((a->next = keys_new(begin.generation)) == NULL)
 		fatal("keys");
@@ -125,7 +127,7 @@ auth_conf_end(struct auth *a, struct msg *m)
 
 	memcpy(&end, m->data, sizeof(end));
 	if (a->next == NULL || end.generation != a->next->generation ||
-	    end.records != a->next->count)
+	    end.records != a->next->count + a->ignored)
 		fatalx("keys are incomplete");
 	if (keys_complete(a->next, end.keys_good != 0) == -1)
 		fatal("keys");
@@ -406,6 +408,10 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_CONF_KEY:
 		auth_conf_key(a, m);
+		break;
+	case MSG_CONF_TOKEN:
+	case MSG_CONF_AGENTS:
+		a->ignored++;
 		break;
 	case MSG_CONF_END:
 		auth_conf_end(a, m);

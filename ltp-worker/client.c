@@ -291,6 +291,7 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	c->id = m->id;
 	c->state = CLIENT_HTTP;
 	c->refused = m->refuse;
+	c->remote = m->remote;
 	c->addr = m->peer;
 	c->proxied = proxied;
 	if (proxied)
@@ -324,8 +325,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 
 	if ((c = client_alloc(w, m)) == NULL) {
 		log_warn("client %llu", (unsigned long long)m->id);
-		shared_give(w->shared,
-		    m->refuse ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
+		shared_give_conn(w->shared, w->slot, m->refuse, m->remote);
 		close(fd);
 		return;
 	}
@@ -363,8 +363,7 @@ client_free(struct client *c)
 	ws_clear(&c->ws);
 	event_del(&c->readable);
 	close(client_fd(c));
-	shared_give(
-	    w->shared, c->refused ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
+	shared_give_conn(w->shared, w->slot, c->refused, c->remote);
 	TAILQ_REMOVE(&w->clients, c, all);
 	w->nclients--;
 	free(c);

@@ -97,6 +97,7 @@ struct client {
 	uint8_t state; /* enum client_state */
 	uint8_t dialect; /* enum conf_dialect; AUTO: not settled */
 	bool refused: 1; /* over the cap: holds a refusal, no connection */
+	bool remote: 1; /* came by the remote listener */
 	bool proxied: 1; /* the peer is a proxy, and it is in proxy[] */
 	bool proven: 1; /* the session's client_id is by a key */
 	bool broken: 1; /* the socket failed; free it when served */

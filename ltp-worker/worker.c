@@ -223,6 +223,8 @@ worker_take_peer(struct worker *w, struct msg *m)
 		login_set_auth(w, m->fds[0], &peer);
 	else if (peer.role == ROLE_AUDIT)
 		journal_set_audit(w, m->fds[0], &peer);
+	else if (peer.role == ROLE_SIGN)
+		close(m->fds[0]);
 	else
 		fatalx("introduced to %u", peer.role);
 	m->fds[0] = -1;
@@ -417,6 +419,12 @@ worker_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 	case MSG_CONF_ORIGIN:
 	case MSG_CONF_PROXY:
 		worker_conf_record(w, m);
+		break;
+	case MSG_CONF_REMOTE:
+	case MSG_CONF_AGENT:
+	case MSG_CONF_TLS:
+		if (w->next != NULL)
+			w->next->records++;
 		break;
 	case MSG_CONF_END:
 		worker_conf_end(w, m);
