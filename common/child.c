@@ -1,6 +1,8 @@
 /*
  * Making a child, and a child's first steps.
  */
+#include "config.h"
+
 #include "child.h"
 
 #include <sys/socket.h>
@@ -32,6 +34,9 @@ static struct child_program programs[] = {
 	{ ROLE_AUTH, "ltp-auth", "" },
 	{ ROLE_METRICS, "ltp-metrics", "" },
 	{ ROLE_AUDIT, "ltp-audit", "" },
+#ifdef LTPD_DISTRIBUTED
+	{ ROLE_SIGN, "ltp-sign", "" },
+#endif
 };
 
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))

@@ -228,6 +228,14 @@ static const struct class audit_classes[] = {
 	CLASS(file),
 };
 
+/* The key file is read as any descriptor is. */
+static const struct class sign_classes[] = {
+	CLASS(libc),
+	CLASS(memory),
+	CLASS(loop),
+	CLASS(bytes),
+};
+
 struct policy {
 	enum role role;
 	const struct class *classes;
@@ -239,6 +247,7 @@ static const struct policy policies[] = {
 	{ ROLE_AUTH, auth_classes, NITEMS(auth_classes) },
 	{ ROLE_METRICS, metrics_classes, NITEMS(metrics_classes) },
 	{ ROLE_AUDIT, audit_classes, NITEMS(audit_classes) },
+	{ ROLE_SIGN, sign_classes, NITEMS(sign_classes) },
 };
 
 /* ---- the last word ---- */

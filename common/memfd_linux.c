@@ -17,23 +17,51 @@
 #define MEMFD_FLAGS (MFD_CLOEXEC | MFD_ALLOW_SEALING)
 #define MEMFD_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
-int
-memfd_new(const char *name, size_t size)
+static int
+memfd_open(const char *name)
 {
-	int fd, saved;
+	int fd;
 
 	fd = memfd_create(name, MEMFD_FLAGS | MFD_NOEXEC_SEAL);
 	if (fd == -1 && errno == EINVAL)
 		fd = memfd_create(name, MEMFD_FLAGS);
-	if (fd == -1)
+	return fd;
+}
+
+static int
+memfd_failed(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int
+memfd_new(const char *name, size_t size)
+{
+	int fd;
+
+	if ((fd = memfd_open(name)) == -1)
 		return -1;
 	if (ftruncate(fd, (off_t)size) == -1 ||
-	    fcntl(fd, F_ADD_SEALS, MEMFD_SEALS) == -1) {
-		saved = errno;
-		close(fd);
-		errno = saved;
+	    fcntl(fd, F_ADD_SEALS, MEMFD_SEALS) == -1)
+		return memfd_failed(fd);
+	return fd;
+}
+
+int
+memfd_text(const char *name, const void *text, size_t size)
+{
+	int fd;
+
+	if ((fd = memfd_open(name)) == -1)
 		return -1;
-	}
+	if (ftruncate(fd, (off_t)size) == -1 ||
+	    pwrite(fd, text, size, 0) != (ssize_t)size ||
+	    fcntl(fd, F_ADD_SEALS, MEMFD_SEALS | F_SEAL_WRITE) == -1)
+		return memfd_failed(fd);
 	return fd;
 }
 

@@ -13,8 +13,9 @@
 
 #include "memfd.h"
 
-int
-memfd_new(const char *name, size_t size)
+/* *readable (NULL: not wanted) gets a second descriptor, for reading alone. */
+static int
+memfd_open(const char *name, size_t size, int *readable)
 {
 	char template[64];
 	int fd, len, saved;
@@ -26,15 +27,45 @@ memfd_new(const char *name, size_t size)
 	}
 	if ((fd = shm_mkstemp(template)) == -1)
 		return -1;
+	if (readable != NULL)
+		*readable = shm_open(template, O_RDONLY, 0);
 	if (shm_unlink(template) == -1 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
 	    ftruncate(fd, (off_t)size) == -1) {
 		saved = errno;
 		close(fd);
+		if (readable != NULL && *readable != -1)
+			close(*readable);
 		errno = saved;
 		return -1;
 	}
 	return fd;
+}
+
+int
+memfd_new(const char *name, size_t size)
+{
+	return memfd_open(name, size, NULL);
+}
+
+int
+memfd_text(const char *name, const void *text, size_t size)
+{
+	int fd, readable, saved;
+
+	if ((fd = memfd_open(name, size, &readable)) == -1)
+		return -1;
+	if (readable != -1 && (fcntl(readable, F_SETFD, FD_CLOEXEC) == -1 ||
+				  pwrite(fd, text, size, 0) != (ssize_t)size)) {
+		saved = errno;
+		close(readable);
+		errno = saved;
+		readable = -1;
+	}
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return readable;
 }
 
 bool

@@ -119,6 +119,8 @@ const struct metric_desc counter_desc[COUNT__MAX] = {
 	    NULL, NULL, "TLS handshakes that failed." },
 	[COUNT_TLS_SIGN_REFUSED] = { "ltp_tls_sign_refused_total", NULL, NULL,
 	    "Questions to the private key that were no TLS signatures." },
+	[COUNT_TOKENS_RELOAD_FAILURE] = { "ltp_tokens_reload_failure_total",
+	    NULL, NULL, "Token files that could not be loaded." },
 	[COUNT_TLS_RELOAD_FAILURE] = { "tls_reload_failure_total", NULL, NULL,
 	    "Certificates and keys that were refused; the old ones stay." },
 };

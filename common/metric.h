@@ -80,6 +80,7 @@ enum counter {
 	COUNT_TLS_HANDSHAKES,
 	COUNT_TLS_HANDSHAKE_FAILURES,
 	COUNT_TLS_SIGN_REFUSED, /* questions that were no TLS signatures */
+	COUNT_TOKENS_RELOAD_FAILURE,
 	COUNT_TLS_RELOAD_FAILURE, /* a bad pair; the old one is kept */
 	COUNT__MAX
 };

@@ -37,6 +37,8 @@ static const struct policy policies[] = {
 	{ ROLE_AUTH, "stdio recvfd", NULL, true },
 	/* the same; its file is open for reading, appending and cutting. */
 	{ ROLE_AUDIT, "stdio recvfd", NULL, true },
+	/* the same as auth; its key file comes open. */
+	{ ROLE_SIGN, "stdio recvfd", NULL, true },
 	/* the same as auth, and to accept; the listener comes once. */
 	{ ROLE_METRICS, "stdio inet recvfd", "stdio inet", true },
 };

@@ -66,7 +66,7 @@
 #include "shared.h"
 #include "siphash.h"
 
-#define SHARED_VERSION 3
+#define SHARED_VERSION 4
 
 #define SHARED_TRIES   1000
 
@@ -276,6 +276,18 @@ holdings_clear(struct holdings *h)
 				atomic_store(&h->sets[i].entries[j], 0);
 		}
 	}
+}
+
+void
+shared_give_conn(struct shared *s, unsigned slot, bool refused, bool remote)
+{
+	if (refused) {
+		shared_give(s, SHARED_REFUSALS, slot);
+		return;
+	}
+	shared_give(s, SHARED_CONNS, slot);
+	if (remote)
+		shared_give(s, SHARED_REMOTE, slot);
 }
 
 void

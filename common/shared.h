@@ -23,6 +23,7 @@ enum shared_kind {
 	SHARED_CONNS = 0, /* from accept() */
 	SHARED_SESSIONS,
 	SHARED_REFUSALS, /* sockets that only wait to be refused */
+	SHARED_REMOTE, /* of the connections, those of the remote listener */
 	SHARED__KINDS
 };
 
@@ -44,6 +45,12 @@ void shared_free(struct shared *);
 bool
 shared_take(struct shared *, enum shared_kind, unsigned slot, uint32_t cap);
 void shared_give(struct shared *, enum shared_kind, unsigned slot);
+/*
+ * A connection that was handed over has ended: it held a refusal, or a place
+ * among the connections, and among the remote ones if it was one.
+ */
+void
+shared_give_conn(struct shared *, unsigned slot, bool refused, bool remote);
 /* Give back all that a dead worker held. */
 void shared_reclaim(struct shared *, unsigned slot);
 uint32_t shared_total(const struct shared *, enum shared_kind);

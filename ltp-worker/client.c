@@ -323,8 +323,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 
 	if ((c = client_alloc(w, m)) == NULL) {
 		log_warn("client %llu", (unsigned long long)m->id);
-		shared_give(w->shared,
-		    m->refuse ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
+		shared_give_conn(w->shared, w->slot, m->refuse, m->remote);
 		close(fd);
 		return;
 	}
@@ -368,8 +367,8 @@ client_free(struct client *c)
 	ws_clear(&c->ws);
 	event_del(&c->readable);
 	close(client_fd(c));
-	shared_give(
-	    w->shared, c->refused ? SHARED_REFUSALS : SHARED_CONNS, w->slot);
+	shared_give_conn(w->shared, w->slot, c->refused,
+	    c->remote != NULL);
 	TAILQ_REMOVE(&w->clients, c, all);
 	w->nclients--;
 	remote_free(c);

@@ -17,6 +17,7 @@
 #include "parent.h"
 #include "pool.h"
 #include "reload.h"
+#include "tokens.h"
 #include "wire.h"
 
 #define CALLERS_MAX 16
@@ -343,6 +344,30 @@ caller_send_keys(struct caller *c, const struct msg_key_use *use, size_t count)
 	c->key += n;
 }
 
+/* Tokens are never many, and nobody counts how they are used. */
+static void
+caller_end_keys(struct caller *c)
+{
+	const struct tokens *t = c->callers->parent->tokens;
+	struct msg_ctl_key m;
+	size_t i;
+
+	for (i = 0; t != NULL && !t->shut && i < t->count; i++) {
+		memset(&m, 0, sizeof(m));
+		memcpy(m.digest_prefix, t->token[i].digest,
+		    sizeof(m.digest_prefix));
+		m.source = t->token[i].source;
+		m.realm = REALM_TOKENS;
+		m.loaded = t->token[i].loaded;
+		m.last_used = m.sessions = -1;
+		m.id_len = t->token[i].id_len;
+		if (chan_send(c->ch, MSG_CTL_KEY, &m, sizeof(m), t->token[i].id,
+			m.id_len) == -1)
+			break;
+	}
+	caller_end(c, NULL);
+}
+
 static void
 caller_next_keys(struct caller *c)
 {
@@ -351,7 +376,7 @@ caller_next_keys(struct caller *c)
 	struct msg_keys_get m;
 
 	if (p->keys == NULL || c->key >= p->keys->count) {
-		caller_end(c, NULL);
+		caller_end_keys(c);
 		return;
 	}
 	if (auth != NULL && auth->state == CHILD_READY && auth->ch != NULL) {
@@ -362,7 +387,7 @@ caller_next_keys(struct caller *c)
 			return;
 	}
 	caller_send_keys(c, NULL, 0);
-	caller_end(c, NULL);
+	caller_end_keys(c);
 }
 
 bool
@@ -389,7 +414,7 @@ callers_keys_page(struct callers *cs, struct child *child, struct msg *m)
 	    cs->parent->keys == NULL) {
 		if (cs->parent->keys != NULL)
 			caller_send_keys(c, NULL, 0);
-		caller_end(c, NULL);
+		caller_end_keys(c);
 		return true;
 	}
 	caller_send_keys(c, use, page.count);

@@ -33,16 +33,34 @@ static const enum counter counters_own[] = {
 	COUNT_RESTARTS_AUTH,
 	COUNT_RESTARTS_METRICS,
 	COUNT_RESTARTS_AUDIT,
+	COUNT_RESTARTS_SIGN,
 	COUNT_CHANNEL_VIOLATIONS,
 	COUNT_LOG_DROPPED,
 	COUNT_RELOADS,
 	COUNT_RELOAD_FAILURES,
 	COUNT_AUDIT_LINES,
 	COUNT_AUDIT_ERRORS,
+	COUNT_TOKENS_RELOAD_FAILURE,
+	COUNT_TLS_RELOAD_FAILURE,
 };
 
+/* ltp-sign has one thing to count, and nobody else counts that. */
 static bool
-counters_plausible(const struct counters *delta)
+counters_of_sign(const struct counters *delta)
+{
+	const uint64_t *word = (const uint64_t *)delta;
+	size_t i;
+
+	for (i = 0; i < COUNTERS_WORDS; i++) {
+		if (word[i] != 0 &&
+		    &word[i] != &delta->n[COUNT_TLS_SIGN_REFUSED])
+			return false;
+	}
+	return true;
+}
+
+static bool
+counters_plausible(const struct counters *delta, enum role role)
 {
 	const uint64_t *word = (const uint64_t *)delta;
 	size_t i;
@@ -51,6 +69,10 @@ counters_plausible(const struct counters *delta)
 		if (word[i] > COUNTERS_DELTA_MAX)
 			return false;
 	}
+	if (role == ROLE_SIGN)
+		return counters_of_sign(delta);
+	if (delta->n[COUNT_TLS_SIGN_REFUSED] != 0)
+		return false;
 	for (i = 0; i < sizeof(counters_own) / sizeof(counters_own[0]); i++) {
 		if (delta->n[counters_own[i]] != 0)
 			return false;
@@ -74,7 +96,7 @@ counters_take(struct counters *to, const struct counters *delta)
 bool
 counters_report(struct parent *p, struct child *c, const struct msg_count *m)
 {
-	if (!counters_plausible(&m->delta) ||
+	if (!counters_plausible(&m->delta, c->role) ||
 	    m->expired_last_sweep > COUNTERS_DELTA_MAX)
 		return false;
 	counters_take(&p->counters, &m->delta);
@@ -104,7 +126,9 @@ counters_snapshot(const struct parent *p, struct msg_stat *st)
 	st->uptime_ms = monotime_diff_ms(monotime_now(), p->started);
 	st->auth_configured = pool->auth != NULL;
 	st->auth_ready = pool->auth != NULL && pool->auth->state == CHILD_READY;
-	st->keys_usable = p->keys != NULL && p->keys->count > 0;
+	/* It may run for tokens alone. */
+	st->keys_usable = p->conf->auth_mode == AUTH_MODE_NONE ||
+			  (p->keys != NULL && p->keys->count > 0);
 	st->draining = p->stopping;
 	st->workers_configured = pool->nworkers;
 }

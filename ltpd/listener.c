@@ -53,12 +53,22 @@ struct listener {
 	struct parent *parent;
 	struct listener_socket ltp[LISTENER_MAX];
 	size_t count;
+	struct listener_socket remote; /* fd -1: there is none */
 	struct listener_socket metrics;
 	struct event *pause; /* NULL before listener_start() */
 	bool paused;
 	struct monotime quiet_until; /* no line about a pause */
 	struct handover *handover; /* one per worker */
 };
+
+/* Those that are accepted from, one after the other; NULL after the last. */
+static struct listener_socket *
+listener_nth(struct listener *l, size_t i)
+{
+	if (i < l->count)
+		return &l->ltp[i];
+	return i == l->count && l->remote.fd != -1 ? &l->remote : NULL;
+}
 
 /* ---- opening ---- */
 
@@ -104,12 +114,12 @@ fail:
 static void
 listener_hurry(struct listener *l)
 {
+	struct listener_socket *s;
 	int one = 1;
 	size_t i;
 
-	for (i = 0; i < l->count; i++)
-		setsockopt(
-		    l->ltp[i].fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	for (i = 0; (s = listener_nth(l, i)) != NULL; i++)
+		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 /*
@@ -145,37 +155,102 @@ listener_describe(struct listener_socket *s, const char *what, bool exposed,
 }
 
 static int
+listener_describe_ltp(struct listener_socket *s, const struct conf *conf,
+    char error[LISTENER_ERROR_MAX])
+{
+	return listener_describe(
+	    s, "ltp ws://", conf->allow_unsafe_expose, error);
+}
+
+static int
+listener_describe_remote(struct listener_socket *s, const struct conf *conf,
+    char error[LISTENER_ERROR_MAX])
+{
+	bool tls = conf->distributed.tls.enabled;
+
+	if (listener_describe(s, tls ? "remote wss://" : "remote ws://",
+		tls || conf_distributed_exposed(conf), error) == -1)
+		return -1;
+	if (tls)
+		s->exposed = false;
+	return 0;
+}
+
+static int
+listener_describe_metrics(struct listener_socket *s, const struct conf *conf,
+    char error[LISTENER_ERROR_MAX])
+{
+	return listener_describe(
+	    s, "metrics http://", conf->metrics_allow_insecure, error);
+}
+
+/* Where a socket that was passed belongs, by its name; NULL: nowhere. */
+static struct listener_socket *
+listener_place(struct listener *l, const struct conf *conf, const char *name,
+    char error[LISTENER_ERROR_MAX])
+{
+	struct listener_socket *s = NULL;
+
+	if (strcmp(name, "metrics") == 0)
+		s = &l->metrics;
+	else if (strcmp(name, "remote") == 0)
+		s = &l->remote;
+	else if (l->count < LISTENER_MAX)
+		s = &l->ltp[l->count++];
+	if (s == NULL || s->fd != -1) {
+		strlcpy(
+		    error, "LISTEN_FDS: too many sockets", LISTENER_ERROR_MAX);
+		return NULL;
+	}
+	if (s == &l->remote && !conf->distributed.enabled) {
+		strlcpy(error,
+		    "LISTEN_FDS: a remote socket, and distributed.enabled is "
+		    "not set",
+		    LISTENER_ERROR_MAX);
+		return NULL;
+	}
+	return s;
+}
+
+static int
 listener_take(struct listener *l, const struct conf *conf, const int *fds,
     char names[][32], int n, char error[LISTENER_ERROR_MAX])
 {
 	struct listener_socket *s;
-	int i;
+	int i, rv;
 
 	for (i = 0; i < n; i++) {
-		bool metrics = strcmp(names[i], "metrics") == 0;
-
-		if (metrics ? l->metrics.fd != -1 : l->count == LISTENER_MAX) {
-			snprintf(error, LISTENER_ERROR_MAX,
-			    "LISTEN_FDS: too many sockets");
+		if ((s = listener_place(l, conf, names[i], error)) == NULL)
 			return -1;
-		}
-		s = metrics ? &l->metrics : &l->ltp[l->count++];
 		s->fd = fds[i];
-		if (listener_describe(s,
-			metrics ? "metrics http://" : "ltp ws://",
-			metrics ? conf->metrics_allow_insecure
-				: conf->allow_unsafe_expose,
-			error) == -1)
+		if (s == &l->metrics)
+			rv = listener_describe_metrics(s, conf, error);
+		else if (s == &l->remote)
+			rv = listener_describe_remote(s, conf, error);
+		else
+			rv = listener_describe_ltp(s, conf, error);
+		if (rv == -1)
 			return -1;
 	}
 	return 0;
 }
 
 static int
+listener_bind_one(struct listener_socket *s, const char *text,
+    const struct conf *conf,
+    int (*describe)(struct listener_socket *, const struct conf *, char *),
+    char error[LISTENER_ERROR_MAX])
+{
+	if ((s->fd = listener_bind(text, error)) == -1)
+		return -1;
+	return describe(s, conf, error);
+}
+
+/* Sockets that were passed stand for the configured addresses. */
+static int
 listener_bind_all(
     struct listener *l, const struct conf *conf, char error[LISTENER_ERROR_MAX])
 {
-	struct listener_socket *s;
 	size_t i;
 
 	if (l->count == 0 && conf->addr.count > LISTENER_MAX) {
@@ -183,24 +258,20 @@ listener_bind_all(
 		    "addr: more than %d addresses", LISTENER_MAX);
 		return -1;
 	}
-	/* Sockets that were passed stand for the configured addresses. */
 	for (i = 0; l->count == i && i < conf->addr.count; i++) {
-		s = &l->ltp[i];
-		s->fd = listener_bind(conf->addr.item[i], error);
-		if (s->fd == -1)
-			return -1;
 		l->count++;
-		if (listener_describe(
-			s, "ltp ws://", conf->allow_unsafe_expose, error) == -1)
+		if (listener_bind_one(&l->ltp[i], conf->addr.item[i], conf,
+			listener_describe_ltp, error) == -1)
 			return -1;
 	}
+	if (conf->distributed.enabled && l->remote.fd == -1 &&
+	    listener_bind_one(&l->remote, conf->distributed.bind_addr, conf,
+		listener_describe_remote, error) == -1)
+		return -1;
 	if (l->metrics.fd != -1)
 		return 0;
-	l->metrics.fd = listener_bind(conf->metrics_addr, error);
-	if (l->metrics.fd == -1)
-		return -1;
-	return listener_describe(&l->metrics, "metrics http://",
-	    conf->metrics_allow_insecure, error);
+	return listener_bind_one(&l->metrics, conf->metrics_addr, conf,
+	    listener_describe_metrics, error);
 }
 
 struct listener *
@@ -216,7 +287,9 @@ listener_open(const struct conf *conf, char error[LISTENER_ERROR_MAX])
 		strlcpy(error, strerror(errno), LISTENER_ERROR_MAX);
 		return NULL;
 	}
-	l->metrics.fd = -1;
+	l->metrics.fd = l->remote.fd = -1;
+	l->remote.number = LISTENER_MAX;
+	l->remote.listener = l;
 	for (i = 0; i < LISTENER_MAX; i++) {
 		l->ltp[i].fd = -1;
 		l->ltp[i].number = i;
@@ -255,6 +328,7 @@ listener_stop(struct listener *l)
 
 	for (i = 0; i < l->count; i++)
 		listener_close(&l->ltp[i]);
+	listener_close(&l->remote);
 	if (l->pause != NULL)
 		event_free(l->pause);
 	l->pause = NULL;
@@ -282,7 +356,10 @@ listener_text(const struct listener *l, size_t i)
 {
 	if (i < l->count)
 		return l->ltp[i].text;
-	return i == l->count ? l->metrics.text : NULL;
+	i -= l->count;
+	if (l->remote.text[0] != '\0' && i-- == 0)
+		return l->remote.text;
+	return i == 0 ? l->metrics.text : NULL;
 }
 
 /* ---- accepting ---- */
@@ -292,10 +369,11 @@ listener_pause(struct listener *l, int64_t ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000,
 		.tv_usec = ms % 1000 * 1000 };
+	struct listener_socket *s;
 	size_t i;
 
-	for (i = 0; i < l->count; i++)
-		event_del(l->ltp[i].readable);
+	for (i = 0; (s = listener_nth(l, i)) != NULL; i++)
+		event_del(s->readable);
 	l->paused = true;
 	evtimer_add(l->pause, &tv);
 }
@@ -303,14 +381,15 @@ listener_pause(struct listener *l, int64_t ms)
 void
 listener_resume(struct listener *l)
 {
+	struct listener_socket *s;
 	size_t i;
 
 	if (l->pause == NULL || !l->paused)
 		return;
 	l->paused = false;
 	evtimer_del(l->pause);
-	for (i = 0; i < l->count; i++)
-		event_add(l->ltp[i].readable, NULL);
+	for (i = 0; (s = listener_nth(l, i)) != NULL; i++)
+		event_add(s->readable, NULL);
 }
 
 static void
@@ -325,7 +404,6 @@ static void
 listener_flush(struct listener *l, struct child *c)
 {
 	struct handover *h = &l->handover[c->slot];
-	enum shared_kind kind;
 	size_t i;
 
 	if (h->count == 0)
@@ -333,11 +411,9 @@ listener_flush(struct listener *l, struct child *c)
 	/* The rule table cannot say that both counts agree; we see to it. */
 	if (chan_send_fds(c->ch, MSG_CONN_NEW, h->fds, h->count, h->conn,
 		h->count * sizeof(h->conn[0])) == -1) {
-		for (i = 0; i < h->count; i++) {
-			kind =
-			    h->conn[i].refuse ? SHARED_REFUSALS : SHARED_CONNS;
-			shared_give(l->parent->shared, kind, c->slot);
-		}
+		for (i = 0; i < h->count; i++)
+			shared_give_conn(l->parent->shared, c->slot,
+			    h->conn[i].refuse, h->conn[i].remote);
 		l->parent->counters.n[COUNT_CONNECTIONS_REFUSED] += h->count;
 	}
 	h->count = 0;
@@ -350,9 +426,15 @@ listener_flush(struct listener *l, struct child *c)
 static bool
 listener_reserve(struct parent *p, unsigned slot, struct msg_conn *conn)
 {
-	if (shared_take(
-		p->shared, SHARED_CONNS, slot, p->conf->max_connections))
-		return true;
+	uint32_t cap = p->conf->distributed.max_connections;
+
+	if (!conn->remote || shared_take(p->shared, SHARED_REMOTE, slot, cap)) {
+		if (shared_take(p->shared, SHARED_CONNS, slot,
+			p->conf->max_connections))
+			return true;
+		if (conn->remote)
+			shared_give(p->shared, SHARED_REMOTE, slot);
+	}
 	conn->refuse = 1;
 	return shared_take(p->shared, SHARED_REFUSALS, slot, LISTENER_REFUSALS);
 }
@@ -368,10 +450,13 @@ listener_hand_over(struct listener_socket *s, struct child *c, int fd,
 	struct msg_conn *conn = &h->conn[h->count];
 
 	memset(conn, 0, sizeof(*conn));
+	conn->remote = s == &l->remote;
 	p->counters.n[COUNT_CONNECTIONS]++;
 	if (addr_from_sockaddr(&conn->peer, sa) == -1 ||
 	    !listener_reserve(p, c->slot, conn)) {
 		p->counters.n[COUNT_CONNECTIONS_REFUSED]++;
+		if (conn->remote)
+			p->counters.n[COUNT_DIST_CONNECTION_LIMIT]++;
 		close(fd);
 		return;
 	}
@@ -455,6 +540,32 @@ listener_warn_exposed(const struct listener_socket *s)
 		    "ltpd: %s is plaintext and open to the network", s->text);
 }
 
+static void
+listener_warn_remote(const struct conf_distributed *d)
+{
+	if (d->allow_insecure)
+		log_warnx("ltpd: distributed.allow_insecure = true: the remote "
+			  "listener may go without TLS");
+	if (!d->require_tls_for_non_loopback)
+		log_warnx("ltpd: distributed.require_tls_for_non_loopback = "
+			  "false: the remote listener may go without TLS");
+}
+
+static int
+listener_watch(struct listener *l, struct event_base *base)
+{
+	struct listener_socket *s;
+	size_t i;
+
+	for (i = 0; (s = listener_nth(l, i)) != NULL; i++) {
+		s->readable = event_new(
+		    base, s->fd, EV_READ | EV_PERSIST, listener_readable, s);
+		if (s->readable == NULL || event_add(s->readable, NULL) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 int
 listener_start(struct listener *l, struct parent *p)
 {
@@ -462,18 +573,14 @@ listener_start(struct listener *l, struct parent *p)
 
 	for (i = 0; i < l->count; i++)
 		listener_warn_exposed(&l->ltp[i]);
+	listener_warn_exposed(&l->remote);
 	listener_warn_exposed(&l->metrics);
+	if (l->remote.fd != -1)
+		listener_warn_remote(&p->conf->distributed);
 	l->parent = p;
 	l->handover = calloc(p->pool->nworkers, sizeof(*l->handover));
 	l->pause = evtimer_new(p->base, listener_pause_over, l);
 	if (l->handover == NULL || l->pause == NULL)
 		return -1;
-	for (i = 0; i < l->count; i++) {
-		l->ltp[i].readable = event_new(p->base, l->ltp[i].fd,
-		    EV_READ | EV_PERSIST, listener_readable, &l->ltp[i]);
-		if (l->ltp[i].readable == NULL ||
-		    event_add(l->ltp[i].readable, NULL) == -1)
-			return -1;
-	}
-	return 0;
+	return listener_watch(l, p->base);
 }

@@ -16,8 +16,8 @@ struct parent;
 
 /*
  * Open what the configuration names, or take over the sockets that were
- * passed (LISTEN_FDS; those named "metrics" for the metrics address).  NULL
- * with a text in error.
+ * passed (LISTEN_FDS; the one named "metrics" for the metrics address, the one
+ * named "remote" for the remote listener).  NULL with a text in error.
  */
 struct listener *
 listener_open(const struct conf *, char error[LISTENER_ERROR_MAX]);
@@ -33,7 +33,9 @@ void listener_resume(struct listener *);
 
 /* The metrics socket, for ltp-metrics; stays ours. */
 int listener_metrics_fd(const struct listener *);
-/* "ltp ws://127.0.0.1:7070", ..; NULL beyond the last. */
+/*
+ * "ltp ws://127.0.0.1:7070", "remote wss://127.0.0.1:4141", ..; NULL beyond the last.
+ */
 const char *listener_text(const struct listener *, size_t i);
 
 #endif /* LISTENER_H */

@@ -28,6 +28,8 @@
 #include "paths.h"
 #include "reload.h"
 #include "sandbox.h"
+#include "tlsfiles.h"
+#include "tokens.h"
 
 #define LTPD_DEFS_MAX 64
 
@@ -39,6 +41,8 @@ ERROR_SERVES(CONF_ERROR_MAX);
 ERROR_SERVES(KEYFILE_ERROR_MAX);
 ERROR_SERVES(AUDITLOG_ERROR_MAX);
 ERROR_SERVES(PATHS_ERROR_MAX);
+ERROR_SERVES(TLSFILES_ERROR_MAX);
+ERROR_SERVES(TOKENS_ERROR_MAX);
 ERROR_SERVES(CONTROL_ERROR_MAX);
 
 static _Noreturn void
@@ -132,11 +136,16 @@ load(struct parent *p)
 	if (p->conf->audit_log_file != NULL &&
 	    (p->auditlog = auditlog_new(p->conf, error)) == NULL)
 		fatalx("%s", error);
+	if ((p->tokens = tokens_read(p->conf, NULL, error)) == NULL)
+		fatalx("%s", error);
 	p->base_keys = keys_read_base(p->conf, NULL, error);
 	conf_env_forget(p->env);
 	if (p->base_keys != NULL)
 		p->keys = keys_read_file(p->conf, p->base_keys, error);
 	if (p->keys == NULL)
+		fatalx("%s", error);
+	if (p->conf->distributed.enabled && p->conf->distributed.tls.enabled &&
+	    (p->tls = tlsfiles_read(p->conf, error)) == NULL)
 		fatalx("%s", error);
 }
 

@@ -29,7 +29,10 @@
 #include "paths.h"
 #include "pool.h"
 #include "reload.h"
+#include "remotewatch.h"
 #include "shared.h"
+#include "signing.h"
+#include "tokens.h"
 #include "watchdog.h"
 #include "wire.h"
 
@@ -185,6 +188,13 @@ parent_child_audit(struct chan *ch, struct child *c, struct msg *m)
 		chan_reject(ch, "says what cannot be of the audit log");
 }
 
+static void
+parent_child_loaded(struct chan *ch, struct child *c, struct msg *m)
+{
+	if (!signing_loaded(c->parent, m))
+		chan_reject(ch, "answers what nobody asked");
+}
+
 void
 parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 {
@@ -214,6 +224,9 @@ parent_dispatch_child(struct chan *ch, struct msg *m, void *arg)
 		break;
 	case MSG_AUDIT_STATE:
 		parent_child_audit(ch, c, m);
+		break;
+	case MSG_SIGN_LOADED:
+		parent_child_loaded(ch, c, m);
 		break;
 	case MSG_SESSIONS_PAGE:
 		parent_child_page(ch, c, m);
@@ -303,8 +316,12 @@ parent_child_ready(struct parent *p, struct child *c)
 
 	parent_introduce(p, c, pool->auth);
 	parent_introduce(p, c, pool->audit);
+	if (c->role == ROLE_WORKER && pool->sign_usable)
+		pool_introduce(c, pool->sign);
 	if (c == pool->audit)
 		auditlog_ready(p);
+	if (c == pool->sign)
+		signing_ready(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
 	else if (p->ready && c == pool->metrics)
@@ -517,6 +534,10 @@ parent_begin(struct parent *p)
 		log_warn("ltpd: key file watch");
 		return -1;
 	}
+	if ((p->remotewatch = remotewatch_new(p)) == NULL) {
+		log_warn("ltpd: watch of the remote listener's files");
+		return -1;
+	}
 	if (control_start(p->control, p) == -1 ||
 	    (p->pool = pool_new(p)) == NULL || pool_start(p->pool) == -1) {
 		log_warn("ltpd: children cannot be started");
@@ -532,6 +553,7 @@ parent_end(struct parent *p)
 
 	reload_abandon(p);
 	keywatch_free(p->keywatch);
+	remotewatch_free(p->remotewatch);
 	control_free(p->control);
 	listener_free(p->listener);
 	pool_free(p->pool);
@@ -549,6 +571,8 @@ parent_end(struct parent *p)
 	if (p->base != NULL)
 		event_base_free(p->base);
 	auditlog_free(p->auditlog);
+	signing_free(p);
+	tokens_free(p->tokens);
 	paths_free(p->paths);
 	keyset_free(p->keys);
 	keyset_free(p->base_keys);

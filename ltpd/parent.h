@@ -26,7 +26,10 @@ struct msg;
 struct paths;
 struct pool;
 struct reload;
+struct remotewatch;
 struct shared;
+struct tlsfiles;
+struct tokens;
 
 /* What the command line said; lives as long as the process. */
 struct options {
@@ -48,6 +51,11 @@ struct parent {
 	struct conf_env *env;
 	struct keyset *base_keys; /* of auth_keys alone */
 	struct keyset *keys; /* in force; NULL: nobody is let in */
+	struct tokens *tokens; /* in force, of the remote listener */
+	struct tlsfiles *tls; /* in force; NULL: no TLS */
+	struct tlsfiles *asked; /* that ltp-sign was given last, or NULL */
+	uint32_t last_pair; /* number of a certificate and its key */
+	struct remotewatch *remotewatch;
 	struct shared *shared;
 	int shared_fd;
 	struct keywatch *keywatch;

@@ -40,6 +40,18 @@ static const struct {
 	{ "audit_log_file", offsetof(struct conf, audit_log_file), "rwc" },
 	{ "node_signing_key_file", offsetof(struct conf, node_signing_key_file),
 	    "r" },
+	{ "distributed.token_path",
+	    offsetof(struct conf, distributed.token_path), "r" },
+	{ "distributed.token_prev_path",
+	    offsetof(struct conf, distributed.token_prev_path), "r" },
+	{ "distributed.tls.cert_path",
+	    offsetof(struct conf, distributed.tls.cert_path), "r" },
+	{ "distributed.tls.key_path",
+	    offsetof(struct conf, distributed.tls.key_path), "r" },
+	{ "distributed.tls.client_ca_path",
+	    offsetof(struct conf, distributed.tls.client_ca_path), "r" },
+	{ "distributed.tls.client_crl_path",
+	    offsetof(struct conf, distributed.tls.client_crl_path), "r" },
 	{ "control_socket", offsetof(struct conf, control_socket), "wc" },
 };
 

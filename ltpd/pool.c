@@ -25,6 +25,7 @@
 #include "reload.h"
 #include "sandbox.h"
 #include "shared.h"
+#include "signing.h"
 #include "watchdog.h"
 
 /* Back-off: so many deaths in a row cost nothing, then one start a second. */
@@ -67,7 +68,9 @@ pool_room(void)
 struct pool *
 pool_new(struct parent *p)
 {
-	bool auth = p->conf->auth_mode != AUTH_MODE_NONE;
+	bool remote = p->conf->distributed.enabled;
+	bool auth = remote || p->conf->auth_mode != AUTH_MODE_NONE;
+	bool sign = remote && p->conf->distributed.tls.enabled;
 	bool audit = p->conf->audit_log_file != NULL;
 	struct pool *pool;
 	size_t i;
@@ -76,7 +79,8 @@ pool_new(struct parent *p)
 		return NULL;
 	pool->nworkers = p->conf->workers;
 	pool->room = pool_room();
-	pool->count = pool->nworkers + 1 + (auth ? 1 : 0) + (audit ? 1 : 0);
+	pool->count = pool->nworkers + 1 + (auth ? 1 : 0) + (audit ? 1 : 0) +
+		      (sign ? 1 : 0);
 	pool->child = calloc(pool->count, sizeof(*pool->child));
 	if (pool->child == NULL) {
 		free(pool);
@@ -91,8 +95,12 @@ pool_new(struct parent *p)
 		pool_child_init(pool->auth, p, ROLE_AUTH, 0);
 	}
 	if (audit) {
-		pool->audit = &pool->child[i];
+		pool->audit = &pool->child[i++];
 		pool_child_init(pool->audit, p, ROLE_AUDIT, 0);
+	}
+	if (sign) {
+		pool->sign = &pool->child[i];
+		pool_child_init(pool->sign, p, ROLE_SIGN, 0);
 	}
 	return pool;
 }
@@ -223,10 +231,19 @@ pool_spawn(struct child *c)
 int
 pool_start(struct pool *pool)
 {
+	if (pool->sign != NULL)
+		return pool_spawn(pool->sign);
+	return pool_start_others(pool);
+}
+
+int
+pool_start_others(struct pool *pool)
+{
 	size_t i;
 
 	for (i = 0; i < pool->count; i++) {
-		if (pool_spawn(&pool->child[i]) == -1)
+		if (&pool->child[i] != pool->sign &&
+		    pool_spawn(&pool->child[i]) == -1)
 			return -1;
 	}
 	return 0;
@@ -287,6 +304,9 @@ pool_count_restart(struct child *c)
 	case ROLE_AUDIT:
 		n->n[COUNT_RESTARTS_AUDIT]++;
 		break;
+	case ROLE_SIGN:
+		n->n[COUNT_RESTARTS_SIGN]++;
+		break;
 	default:
 		n->n[COUNT_RESTARTS_METRICS]++;
 		break;
@@ -329,6 +349,10 @@ pool_buried(struct child *c, int status)
 		shared_reclaim(p->shared, c->slot);
 	if (c->role == ROLE_AUDIT)
 		auditlog_child_gone(p->auditlog);
+	if (c->role == ROLE_SIGN) {
+		p->pool->sign_usable = false;
+		signing_child_gone(p);
+	}
 	callers_child_gone(control_callers(p->control), c);
 	if (p->stopping) {
 		parent_child_left(p);
@@ -489,6 +513,20 @@ pool_introduce(struct child *worker, struct child *sibling)
 	    !sent)
 		log_warn(
 		    "%s: not introduced to %s", pool_child_name(worker), name);
+}
+
+void
+pool_sign_usable(struct pool *pool)
+{
+	size_t i;
+
+	if (pool->sign_usable || pool->sign->state != CHILD_READY)
+		return;
+	pool->sign_usable = true;
+	for (i = 0; i < pool->nworkers; i++) {
+		if (pool->child[i].state == CHILD_READY)
+			pool_introduce(&pool->child[i], pool->sign);
+	}
 }
 
 /* ---- stopping ---- */

@@ -49,14 +49,20 @@ struct pool {
 	uint32_t room; /* connections that one worker can hold */
 	struct child *auth; /* NULL: not configured */
 	struct child *audit; /* the same */
+	struct child *sign; /* the same */
+	bool sign_usable; /* it has a key, and workers know it */
 	struct child *metrics;
 };
 
 /* The children that the configuration asks for, none running. */
 struct pool *pool_new(struct parent *);
 void pool_free(struct pool *);
-/* Start them all; -1 when one cannot even be forked. */
+/*
+ * Start them all; -1 when one cannot even be forked.  If there is an ltp-sign,
+ * the others wait for what it says of its key: pool_start_others().
+ */
 int pool_start(struct pool *);
+int pool_start_others(struct pool *);
 #define POOL_NAME_MAX 32
 
 /* "worker[1]", for log lines; valid until the next call. */
@@ -77,6 +83,8 @@ size_t pool_workers_ready(const struct pool *);
 struct child *pool_choose(const struct pool *);
 /* The child of this role and slot; NULL when there is none. */
 struct child *pool_find(const struct pool *, enum role, unsigned slot);
+/* ltp-sign has a key: let workers ask it, unless they do already. */
+void pool_sign_usable(struct pool *);
 /* Both are ready: give each an end of a new channel. */
 void pool_introduce(struct child *worker, struct child *sibling);
 

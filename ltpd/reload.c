@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <unistd.h>
+
 #include "auditlog.h"
 #include "chan.h"
 #include "keys.h"
@@ -17,27 +19,102 @@
 #include "paths.h"
 #include "pool.h"
 #include "logfile.h"
+#include "remotewatch.h"
+#include "signing.h"
+#include "tlsfiles.h"
+#include "tokens.h"
 
 /* A child that has not acknowledged by then is replaced. */
 #define RELOAD_ACK_MS 2000
 
 struct reload {
-	struct conf *conf; /* NULL: new keys alone */
+	struct conf *conf; /* NULL: something of what follows, alone */
 	struct keyset *base_keys;
-	struct keyset *keys;
+	bool has_keys;
+	struct keyset *keys; /* NULL: there is no good set */
+	struct tokens *tokens; /* NULL: those in force stay */
+	struct tlsfiles *tls; /* the same */
+	bool waiting; /* for ltp-sign; nobody was sent anything yet */
 	uint32_t generation;
 	struct event *timer;
 	void (*done)(const char *error, void *arg);
 	void *arg;
 	bool keys_failed;
-	char error[RELOAD_ERROR_MAX]; /* why, when they did */
+	bool failed; /* in part: old keys, tokens or certificates stay */
+	char error[RELOAD_ERROR_MAX]; /* why */
+};
+
+/* What a child is to be told now. */
+struct told {
+	const struct conf *conf;
+	const struct keyset *keys;
+	const struct tokens *tokens;
+	const struct tlsfiles *tls;
+	uint32_t generation;
 };
 
 /* ---- what the children are told ---- */
 
 static int
-reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
+reload_send_tls(struct chan *ch, const struct told *told, uint32_t *records)
 {
+	struct msg_conf_tls m;
+	int fd;
+
+	if ((fd = dup(told->tls->fd)) == -1)
+		return -1;
+	tlsfiles_describe(told->tls, told->conf, &m);
+	++*records;
+	return chan_send_fds(ch, MSG_CONF_TLS, &fd, 1, &m, sizeof(m));
+}
+
+/* Ids are compared in lower case, of ASCII. */
+static int
+reload_send_agent(struct chan *ch, const char *id)
+{
+	char lower[LTP_ID_MAX];
+	size_t i, len = strlen(id);
+
+	for (i = 0; i < len; i++)
+		lower[i] = id[i] >= 'A' && id[i] <= 'Z'
+			       ? (char)(id[i] - 'A' + 'a')
+			       : id[i];
+	return chan_send(ch, MSG_CONF_AGENT, lower, len, NULL, 0);
+}
+
+static int
+reload_send_remote(struct chan *ch, const struct told *told, uint32_t *records)
+{
+	const struct conf_distributed *d = &told->conf->distributed;
+	struct msg_conf_remote m;
+	size_t i;
+
+	if (!d->enabled)
+		return 0;
+	memset(&m, 0, sizeof(m));
+	m.max_message_bytes = d->max_message_bytes;
+	m.rate_limit = d->rate_limit;
+	m.handshake_timeout_ms = d->handshake_timeout_ms;
+	m.message_timeout_ms = d->message_timeout_ms;
+	m.idle_timeout_ms = d->idle_timeout_ms;
+	m.session_ttl_secs = d->session_ttl_secs;
+	m.token = (d->auth_mode & DISTRIBUTED_AUTH_TOKEN) != 0;
+	m.mtls = (d->auth_mode & DISTRIBUTED_AUTH_MTLS) != 0;
+	m.tls = d->tls.enabled;
+	if (chan_send(ch, MSG_CONF_REMOTE, &m, sizeof(m), NULL, 0) == -1)
+		return -1;
+	++*records;
+	for (i = 0; i < d->allow_agent_ids.count; i++, ++*records) {
+		if (reload_send_agent(ch, d->allow_agent_ids.item[i]) == -1)
+			return -1;
+	}
+	return told->tls == NULL ? 0 : reload_send_tls(ch, told, records);
+}
+
+static int
+reload_send_worker(struct chan *ch, const struct told *told, uint32_t *records)
+{
+	const struct conf *conf = told->conf;
 	struct msg_conf_worker m;
 	struct msg_conf_proxy proxy;
 	struct cidr cidr;
@@ -85,11 +162,11 @@ reload_send_worker(struct chan *ch, const struct conf *conf, uint32_t *records)
 			0) == -1)
 			return -1;
 	}
-	return 0;
+	return reload_send_remote(ch, told, records);
 }
 
 static int
-reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
+reload_send_keys(struct chan *ch, const struct keyset *keys, uint32_t *records)
 {
 	struct msg_conf_key m;
 	const struct key *k;
@@ -113,50 +190,80 @@ reload_send_auth(struct chan *ch, const struct keyset *keys, uint32_t *records)
 }
 
 static int
-reload_send_all(struct child *c, const struct conf *conf,
-    const struct keyset *keys, uint32_t generation)
+reload_send_auth(struct chan *ch, const struct told *told, uint32_t *records)
+{
+	const struct conf_distributed *d = &told->conf->distributed;
+	struct msg_conf_agents m = { .max_sessions = d->max_sessions };
+
+	if (reload_send_keys(ch, told->keys, records) == -1)
+		return -1;
+	if (!d->enabled)
+		return 0;
+	if (tokens_send(told->tokens, ch, records) == -1)
+		return -1;
+	++*records;
+	return chan_send(ch, MSG_CONF_AGENTS, &m, sizeof(m), NULL, 0);
+}
+
+static int
+reload_send_all(struct child *c, const struct told *told)
 {
 	struct msg_conf_begin begin;
 	struct msg_conf_end end;
 	uint32_t records = 0;
+	int rv = 0;
 
 	memset(&begin, 0, sizeof(begin));
-	begin.generation = generation;
+	begin.generation = told->generation;
 	begin.slot = c->slot;
 	begin.log_level = log_get_level();
 	if (chan_send(c->ch, MSG_CONF_BEGIN, &begin, sizeof(begin), NULL, 0) ==
 	    -1)
 		return -1;
-	if (c->role == ROLE_WORKER &&
-	    reload_send_worker(c->ch, conf, &records) == -1)
-		return -1;
-	if (c->role == ROLE_AUTH &&
-	    reload_send_auth(c->ch, keys, &records) == -1)
-		return -1;
-	if (c->role == ROLE_AUDIT && auditlog_send_conf(c->parent->auditlog,
-					 c->ch, conf, &records) == -1)
+	if (c->role == ROLE_WORKER)
+		rv = reload_send_worker(c->ch, told, &records);
+	else if (c->role == ROLE_AUTH)
+		rv = reload_send_auth(c->ch, told, &records);
+	else if (c->role == ROLE_AUDIT)
+		rv = auditlog_send_conf(
+		    c->parent->auditlog, c->ch, told->conf, &records);
+	if (rv == -1)
 		return -1;
 	memset(&end, 0, sizeof(end));
-	end.generation = generation;
+	end.generation = told->generation;
 	end.records = records;
-	end.keys_good = keys != NULL;
+	end.keys_good = told->keys != NULL;
 	return chan_send(c->ch, MSG_CONF_END, &end, sizeof(end), NULL, 0);
+}
+
+/* The reload whose phase one has begun, or NULL. */
+static struct reload *
+reload_begun(const struct parent *p)
+{
+	return p->reload == NULL || p->reload->waiting ? NULL : p->reload;
 }
 
 void
 reload_send(struct parent *p, struct child *c)
 {
-	struct reload *r = p->reload;
-	int rv;
+	const struct reload *r = reload_begun(p);
+	struct told told = { p->conf, p->keys, p->tokens, p->tls,
+		p->generation };
 
+	if (r != NULL) {
+		told.generation = r->generation;
+		if (r->conf != NULL)
+			told.conf = r->conf;
+		if (r->has_keys)
+			told.keys = r->keys;
+		if (r->tokens != NULL)
+			told.tokens = r->tokens;
+		if (r->tls != NULL)
+			told.tls = r->tls;
+	}
 	c->acked = false;
-	c->generation = r == NULL ? p->generation : r->generation;
-	if (r == NULL)
-		rv = reload_send_all(c, p->conf, p->keys, p->generation);
-	else
-		rv = reload_send_all(c, r->conf == NULL ? p->conf : r->conf,
-		    r->keys, r->generation);
-	if (rv == -1)
+	c->generation = told.generation;
+	if (reload_send_all(c, &told) == -1)
 		pool_kill(c, "cannot be sent its configuration");
 }
 
@@ -172,6 +279,8 @@ reload_free(struct reload *r)
 	conf_free(r->conf);
 	keyset_free(r->base_keys);
 	keyset_free(r->keys);
+	tokens_free(r->tokens);
+	tlsfiles_unref(r->tls);
 	free(r);
 }
 
@@ -196,6 +305,36 @@ reload_apply_log(struct parent *p, const struct conf *conf)
 		parent_log_level(p, conf->log_level);
 }
 
+static void
+reload_adopt_keys(struct parent *p, struct reload *r)
+{
+	if (r->keys != NULL && p->keys != NULL)
+		keyset_keep_times(r->keys, p->keys);
+	keyset_free(p->keys);
+	p->keys = r->keys;
+	r->keys = NULL;
+	if (p->conf->auth_mode != AUTH_MODE_NONE && p->keys != NULL &&
+	    !r->keys_failed)
+		p->counters.n[COUNT_KEYS_RELOAD_SUCCESS]++;
+}
+
+static void
+reload_adopt_remote(struct parent *p, struct reload *r)
+{
+	if (r->tokens != NULL) {
+		tokens_keep_times(r->tokens, p->tokens);
+		tokens_free(p->tokens);
+		p->tokens = r->tokens;
+		r->tokens = NULL;
+	}
+	if (r->tls != NULL && r->tls != p->tls) {
+		tlsfiles_unref(p->tls);
+		p->tls = r->tls;
+		r->tls = NULL;
+		signing_adopted(p);
+	}
+}
+
 /* What children were told holds for the supervisor too. */
 static void
 reload_adopt(struct parent *p, struct reload *r)
@@ -209,23 +348,30 @@ reload_adopt(struct parent *p, struct reload *r)
 		p->base_keys = r->base_keys;
 		r->base_keys = NULL;
 		keywatch_follow(p->keywatch);
+		remotewatch_follow(p->remotewatch);
 		p->counters.n[COUNT_RELOADS]++;
 	}
-	if (r->keys != NULL && p->keys != NULL)
-		keyset_keep_times(r->keys, p->keys);
-	keyset_free(p->keys);
-	p->keys = r->keys;
-	r->keys = NULL;
+	if (r->has_keys)
+		reload_adopt_keys(p, r);
+	reload_adopt_remote(p, r);
 	p->generation = r->generation;
-	if (p->conf->auth_mode != AUTH_MODE_NONE && p->keys != NULL &&
-	    !r->keys_failed)
-		p->counters.n[COUNT_KEYS_RELOAD_SUCCESS]++;
+}
+
+static const char *
+reload_what(const struct reload *r)
+{
+	if (r->conf != NULL)
+		return "done";
+	if (r->tokens != NULL)
+		return "new tokens";
+	return r->tls != NULL ? "new certificates" : "new keys";
 }
 
 static void
 reload_commit(struct parent *p)
 {
 	struct reload *r = p->reload;
+	const struct keyset *keys = r->has_keys ? r->keys : p->keys;
 	size_t i;
 
 	p->reload = NULL;
@@ -236,15 +382,14 @@ reload_commit(struct parent *p)
 		if (c->ch != NULL && c->acked)
 			reload_commit_child(c);
 	}
-	log_info("reload: %s generation=%u keys=%zu",
-	    r->conf == NULL ? "new keys" : "done", r->generation,
-	    r->keys == NULL ? 0 : r->keys->count);
+	log_info("reload: %s generation=%u keys=%zu", reload_what(r),
+	    r->generation, keys == NULL ? 0 : keys->count);
 	if (r->conf != NULL)
 		notify_send(
 		    "READY=1\nSTATUS=serving, generation=%u", r->generation);
 	reload_adopt(p, r);
 	if (r->done != NULL)
-		r->done(r->keys_failed ? r->error : NULL, r->arg);
+		r->done(r->failed ? r->error : NULL, r->arg);
 	reload_free(r);
 }
 
@@ -254,6 +399,8 @@ reload_check(struct parent *p)
 {
 	size_t i;
 
+	if (p->reload->waiting)
+		return;
 	for (i = 0; i < p->pool->count; i++) {
 		const struct child *c = &p->pool->child[i];
 
@@ -271,6 +418,10 @@ reload_timeout(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (p->reload->waiting) {
+		signing_give_up(p, p->reload->tls, "ltp-sign does not answer");
+		return;
+	}
 	for (i = 0; i < p->pool->count; i++) {
 		struct child *c = &p->pool->child[i];
 
@@ -290,12 +441,54 @@ reload_without_keys(struct parent *p, struct reload *r)
 	bool keep = r->conf->reload_failure == RELOAD_FAILURE_KEEP;
 
 	p->counters.n[COUNT_KEYS_RELOAD_FAILURE]++;
-	r->keys_failed = true;
+	r->keys_failed = r->failed = true;
 	if (keep && p->keys != NULL)
 		r->keys = keyset_copy(p->keys);
 	log_at(LEVEL_ERROR, "reload: %s: %s", r->error,
 	    r->keys != NULL ? "the last good keys are kept"
 			    : "new handshakes are refused");
+}
+
+/* The same of tokens. */
+static void
+reload_without_tokens(struct parent *p, struct reload *r)
+{
+	bool keep = r->conf->reload_failure == RELOAD_FAILURE_KEEP;
+
+	p->counters.n[COUNT_TOKENS_RELOAD_FAILURE]++;
+	r->failed = true;
+	remotewatch_told_tokens(p->remotewatch, r->error);
+	if (!keep && (r->tokens = tokens_copy(p->tokens)) != NULL)
+		r->tokens->shut = true;
+	log_at(LEVEL_ERROR, "reload: %s: %s", r->error,
+	    keep ? "the last good tokens are kept"
+		 : "new handshakes with a token are refused");
+}
+
+/* Certificates do not become worse by a bad file beside them. */
+static void
+reload_without_tls(struct parent *p, struct reload *r, const char *why)
+{
+	p->counters.n[COUNT_TLS_RELOAD_FAILURE]++;
+	r->failed = true;
+	strlcpy(r->error, why, sizeof(r->error));
+	remotewatch_told_tls(p->remotewatch, why);
+	log_at(LEVEL_ERROR,
+	    "reload: %s: the certificate and key in use are kept", why);
+}
+
+static void
+reload_load_tls(struct parent *p, struct reload *r)
+{
+	char why[TLSFILES_ERROR_MAX];
+	struct tlsfiles *f;
+
+	if (p->pool->sign == NULL)
+		return;
+	if ((f = tlsfiles_read(r->conf, why)) == NULL)
+		reload_without_tls(p, r, why);
+	else
+		r->tls = signing_ask(p, f);
 }
 
 static int
@@ -306,15 +499,22 @@ reload_load(struct parent *p, struct reload *r, char error[RELOAD_ERROR_MAX])
 	if (r->conf == NULL)
 		return -1;
 	conf_keep_restart_only(r->conf, p->conf);
-	if (paths_check(p->paths, r->conf, error) == -1 ||
+	if (conf_check_distributed(r->conf, error) == -1 ||
+	    paths_check(p->paths, r->conf, error) == -1 ||
 	    auditlog_check_key(r->conf, error) == -1)
 		return -1;
+	/* Before the secrets are wiped. */
+	r->tokens = tokens_read(r->conf, p->tokens, r->error);
+	if (r->tokens == NULL)
+		reload_without_tokens(p, r);
 	r->base_keys = keys_read_base(r->conf, p->base_keys, error);
 	if (r->base_keys == NULL)
 		return -1;
+	r->has_keys = true;
 	r->keys = keys_read_file(r->conf, r->base_keys, r->error);
 	if (r->keys == NULL)
 		reload_without_keys(p, r);
+	reload_load_tls(p, r);
 	return 0;
 }
 
@@ -339,9 +539,12 @@ reload_begin(struct parent *p, struct reload *r)
 	struct timeval tv = { .tv_sec = RELOAD_ACK_MS / 1000 };
 	size_t i;
 
-	r->generation = ++p->last_generation;
 	p->reload = r;
 	evtimer_add(r->timer, &tv);
+	r->waiting = r->tls != NULL && r->tls->state == TLSFILES_ASKED;
+	if (r->waiting)
+		return;
+	r->generation = ++p->last_generation;
 	for (i = 0; i < p->pool->count; i++) {
 		if (p->pool->child[i].ch != NULL)
 			reload_send(p, &p->pool->child[i]);
@@ -421,7 +624,60 @@ reload_keys(struct parent *p, struct keyset *keys)
 		keyset_free(keys);
 		return;
 	}
+	r->has_keys = true;
 	r->keys = keys;
+	reload_begin(p, r);
+}
+
+void
+reload_tokens(struct parent *p, struct tokens *tokens)
+{
+	struct reload *r;
+
+	if ((r = reload_new(p)) == NULL) {
+		log_warn("tokens");
+		tokens_free(tokens);
+		return;
+	}
+	r->tokens = tokens;
+	reload_begin(p, r);
+}
+
+void
+reload_tls(struct parent *p, struct tlsfiles *tls)
+{
+	struct reload *r;
+
+	if ((r = reload_new(p)) == NULL) {
+		log_warn("certificates");
+		tlsfiles_unref(tls);
+		return;
+	}
+	r->tls = signing_ask(p, tls);
+	reload_begin(p, r);
+}
+
+void
+reload_judged(struct parent *p, const struct tlsfiles *f)
+{
+	struct reload *r = p->reload;
+	char why[TLSFILES_ERROR_MAX];
+
+	if (r == NULL || !r->waiting || r->tls != f)
+		return;
+	if (f->state == TLSFILES_GOOD) {
+		reload_begin(p, r);
+		return;
+	}
+	snprintf(why, sizeof(why), "distributed.tls: %s", f->why);
+	tlsfiles_unref(r->tls);
+	r->tls = NULL;
+	if (r->conf == NULL) {
+		reload_abandon(p);
+		remotewatch_refused(p->remotewatch, why);
+		return;
+	}
+	reload_without_tls(p, r, why);
 	reload_begin(p, r);
 }
 
@@ -436,7 +692,7 @@ void
 reload_acked(struct parent *p, struct child *c)
 {
 	c->acked = true;
-	if (p->reload == NULL)
+	if (reload_begun(p) == NULL)
 		reload_commit_child(c);
 	else
 		reload_check(p);

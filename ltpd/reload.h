@@ -10,6 +10,8 @@
 
 struct child;
 struct parent;
+struct tlsfiles;
+struct tokens;
 
 #define RELOAD_ERROR_MAX 1024
 
@@ -26,6 +28,15 @@ int reload_start(struct parent *, void (*done)(const char *error, void *arg),
  * good set, nobody is let in.  No reload is in progress.
  */
 void reload_keys(struct parent *, struct keyset *keys);
+/*
+ * The same for new tokens alone, and for certificates and their key, which
+ * ltp-sign looks at first; a bad pair is told to
+ * remotewatch_refused().  Both take what they are given.
+ */
+void reload_tokens(struct parent *, struct tokens *);
+void reload_tls(struct parent *, struct tlsfiles *);
+/* ltp-sign has looked at these, or never will. */
+void reload_judged(struct parent *, const struct tlsfiles *);
 /* Give up a reload that is in progress, the node is going down. */
 void reload_abandon(struct parent *);
 /* Forget who asked (ltpctl went away). */

@@ -23,6 +23,8 @@ void watch_free(struct watch *);
  * -1 with errno when some directory cannot be watched.
  */
 int watch_path(struct watch *, const char *path);
+/* Watch this one, too. */
+int watch_also(struct watch *, const char *path);
 
 /*
  * For the implementations: call fn for every directory that holds a name on

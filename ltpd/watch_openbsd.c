@@ -132,3 +132,9 @@ watch_path(struct watch *w, const char *path)
 	watch_forget(w);
 	return path == NULL ? 0 : watch_each_dir(path, watch_add, w);
 }
+
+int
+watch_also(struct watch *w, const char *path)
+{
+	return watch_each_dir(path, watch_add, w);
+}

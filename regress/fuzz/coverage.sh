@@ -8,7 +8,7 @@ PARSERS="ltp-worker/upgrade.c ltp-worker/text.c ltp-worker/ws.c
 	ltp-worker/frame.c ltp-worker/route.c ltp-worker/session.c
 	ltp-worker/trace.c ltp-worker/settings.c
 	common/addr.c common/chan.c common/msg.c common/wire.c
-	ltpd/keyfile.c ltpd/conf.c ltpd/conf_keyword.c ltpd/conf_load.c
+	ltpd/keyfile.c ltpd/conf.c ltpd/conf_distributed.c ltpd/conf_keyword.c ltpd/conf_load.c
 	ltpd/conf_parse.c ltpd/conf_value.c ltpd/caller.c
 	ltp-audit/chain.c ltp-audit/ledger.c
 	ltpctl/ask.c ltpctl/canon.c ltpctl/output.c ltpctl/output_json.c

@@ -22,7 +22,8 @@ SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
 	ltpctl/ask.c ltpctl/canon.c ltpctl/output.c ltpctl/output_json.c \
 	ltpctl/show.c ltpctl/tlsclient.c ltpctl/top.c ltpctl/trace.c \
 	ltpctl/wsclient.c \
-	ltpd/caller.c ltpd/conf.c ltpd/conf_keyword.c ltpd/conf_load.c \
+	ltpd/caller.c ltpd/conf.c ltpd/conf_distributed.c \
+	ltpd/conf_keyword.c ltpd/conf_load.c \
 	ltpd/conf_parse.c ltpd/conf_value.c ltpd/keyfile.c ltpd/parent.c \
 	ltpd/secretfile.c \
 	regress/fuzz/fuzz.c regress/fuzz/oracle.c
