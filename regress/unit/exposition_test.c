@@ -553,6 +553,7 @@ static const char *const families[] = {
 	"ltp_audit_lines_total counter",
 	"ltp_audit_errors_total counter",
 	"ltp_audit_lost_total counter",
+	"ltp_tokens_reload_failure_total counter",
 	"ltp_dist_errors_total counter",
 	"ltp_tls_handshakes_total counter",
 	"ltp_tls_handshake_failures_total counter",
