@@ -316,12 +316,10 @@ parent_child_ready(struct parent *p, struct child *c)
 
 	parent_introduce(p, c, pool->auth);
 	parent_introduce(p, c, pool->audit);
-	if (c->role == ROLE_WORKER && pool->sign_usable)
-		pool_introduce(c, pool->sign);
+	if (pool->sign_usable)
+		parent_introduce(p, c, pool->sign);
 	if (c == pool->audit)
 		auditlog_ready(p);
-	if (c == pool->sign)
-		signing_ready(p);
 	if (!p->ready && pool_is_ready(pool))
 		parent_up(p);
 	else if (p->ready && c == pool->metrics)

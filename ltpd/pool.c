@@ -192,6 +192,8 @@ pool_equip(struct child *c)
 		if (fd == -1)
 			return -1;
 		return chan_send_fds(c->ch, MSG_LISTENER, &fd, 1, NULL, 0);
+	case ROLE_SIGN:
+		return signing_equip(c->parent);
 	case ROLE_AUDIT:
 		return auditlog_equip(c->parent->auditlog, c, c->parent->conf);
 	default:
@@ -520,9 +522,11 @@ pool_sign_usable(struct pool *pool)
 {
 	size_t i;
 
-	if (pool->sign_usable || pool->sign->state != CHILD_READY)
+	if (pool->sign_usable)
 		return;
 	pool->sign_usable = true;
+	if (pool->sign->state != CHILD_READY)
+		return;
 	for (i = 0; i < pool->nworkers; i++) {
 		if (pool->child[i].state == CHILD_READY)
 			pool_introduce(&pool->child[i], pool->sign);

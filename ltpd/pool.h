@@ -50,7 +50,7 @@ struct pool {
 	struct child *auth; /* NULL: not configured */
 	struct child *audit; /* the same */
 	struct child *sign; /* the same */
-	bool sign_usable; /* it has a key, and workers know it */
+	bool sign_usable; /* it has a key: workers may ask it */
 	struct child *metrics;
 };
 
@@ -83,7 +83,7 @@ size_t pool_workers_ready(const struct pool *);
 struct child *pool_choose(const struct pool *);
 /* The child of this role and slot; NULL when there is none. */
 struct child *pool_find(const struct pool *, enum role, unsigned slot);
-/* ltp-sign has a key: let workers ask it, unless they do already. */
+/* ltp-sign has a key: from now on workers are introduced to it. */
 void pool_sign_usable(struct pool *);
 /* Both are ready: give each an end of a new channel. */
 void pool_introduce(struct child *worker, struct child *sibling);

@@ -44,8 +44,8 @@ signing_send(struct parent *p, struct tlsfiles *f)
 static void
 signing_pass(struct parent *p, struct tlsfiles *f)
 {
-	/* It gets them when it is ready. */
-	if (p->pool->sign->state != CHILD_READY)
+	/* It gets them when it is started. */
+	if (p->pool->sign->ch == NULL)
 		return;
 	if (signing_send(p, f) == -1)
 		pool_kill(p->pool->sign, "cannot be given its key");
@@ -155,17 +155,19 @@ signing_adopted(struct parent *p)
 		signing_pass(p, p->tls);
 }
 
-void
-signing_ready(struct parent *p)
+int
+signing_equip(struct parent *p)
 {
 	if (p->tls->state == TLSFILES_NEW) {
 		p->tls->pair = ++p->last_pair;
 		p->tls->state = TLSFILES_ASKED;
 	}
-	signing_pass(p, p->tls);
-	if (p->asked != NULL && p->asked != p->tls &&
-	    p->asked->state == TLSFILES_ASKED)
-		signing_pass(p, p->asked);
+	if (signing_send(p, p->tls) == -1)
+		return -1;
+	if (p->asked == NULL || p->asked == p->tls ||
+	    p->asked->state != TLSFILES_ASKED)
+		return 0;
+	return signing_send(p, p->asked);
 }
 
 void

@@ -24,8 +24,11 @@ void signing_give_up(struct parent *, struct tlsfiles *, const char *why);
 bool signing_loaded(struct parent *, struct msg *);
 /* p->tls is what a reload has brought. */
 void signing_adopted(struct parent *);
-/* ltp-sign is ready: it gets what is in force. */
-void signing_ready(struct parent *);
+/*
+ * ltp-sign was started: it gets what is in force before it enters its sandbox.
+ * 0 or -1.
+ */
+int signing_equip(struct parent *);
 /* ltp-sign has died. */
 void signing_child_gone(struct parent *);
 /* Free what is held of this. */

@@ -32,6 +32,8 @@ PROGRAMS = ("ltpd/ltpd", "ltpctl/ltpctl", "ltp-worker/ltp-worker",
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
 BUILD = pathlib.Path(os.environ.get(
     "LTPD_BUILD", pathlib.Path(__file__).resolve().parents[2]))
+# Not with --disable-distributed.
+PROGRAMS += tuple(p for p in ("ltp-sign/ltp-sign",) if (BUILD / p).exists())
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xa
 MASK = b"\x37\xfa\x21\x3d"

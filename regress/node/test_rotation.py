@@ -1,0 +1,426 @@
+"""
+What the supervisor does for the remote listener: its socket, tokens and
+certificates, and that they change without a session being lost.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import ssl
+import time
+
+import pytest
+
+import ops
+from node import Wire, free_ports, request, toml, wait_for
+from ops import Ltpd, prepared, started
+from pki import Authority
+
+OLD = "3f9a0c47d1b2e6855a4c90b7"
+NEW = "c1d75f2e80a94b3366f0e912"
+PAUSE = 1.0         # longer than a second look takes
+
+
+class Remote(Ltpd):
+    """A node with a remote listener; distributed, tls: of its tables."""
+
+    def __init__(self, stage, *, distributed=None, tls=None, **settings):
+        super().__init__(stage, **settings)
+        self.distributed = dict(distributed or {})
+        self.tls = tls
+        self.secrets.update((OLD, NEW))
+        self.remote = ("127.0.0.1", free_ports(1)[0])
+
+    def configure(self, **settings):
+        super().configure(**settings)
+        tables = {"distributed": {"enabled": True,
+                                  "bind_addr": "%s:%d" % self.remote,
+                                  **self.distributed}}
+        if self.tls is not None:
+            tables["distributed.tls"] = {"enabled": True, **self.tls}
+        text = "".join(f"\n[{name}]\n" + "".join(
+            f"{k} = {toml(v)}\n" for k, v in rows.items())
+            for name, rows in tables.items())
+        self.file("ltpd.conf", self.conf.read_text() + text)
+
+    def again(self):
+        """Write the configuration again, with what has changed in it."""
+        ops.place(self)
+
+    def token(self, text, name="token", mode=0o600):
+        """Put it in place as an operator does; the path."""
+        self.file("fresh", text, mode)
+        os.replace(self.dir / "fresh", self.dir / name)
+        return str(self.dir / name)
+
+    def lets_in(self, token):
+        with Wire(self.remote) as wire:
+            wire.send(request([("Authorization", f"Bearer {token}")]))
+            status = wire.response().status
+        assert status in (101, 401, 503), status
+        return status == 101
+
+    def secure(self, context):
+        sock = socket.create_connection(self.remote, timeout=5)
+        return context.wrap_socket(sock, server_hostname="localhost")
+
+    def serial(self, context):
+        """Of the certificate that is served."""
+        with self.secure(context) as tls:
+            return int(tls.getpeercert()["serialNumber"], 16)
+
+
+def reload(node):
+    return node.ctl("reload")
+
+
+def failures(node, name):
+    return node.metrics()[name]
+
+
+def waits_until(condition, what):
+    wait_for(condition, what, 5)
+
+
+def trusting(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(str(authority.cert))
+    return context
+
+
+# ---- the listener ----
+
+def test_the_remote_listener_is_one_more_of_the_workers(lab):
+    with started(lab, kind=Remote, distributed={"token": OLD}) as node:
+        assert "ws://%s:%d" % node.remote in str(
+            ops.summary(node)["listeners"])
+        assert {p["process"] for p in ops.processes(node)} == {
+            "ltpd", "worker", "auth", "metrics"}
+        assert node.lets_in(OLD)
+
+
+def test_without_it_nothing_is_started_for_it(lab):
+    with started(lab) as node:
+        assert {p["process"] for p in ops.processes(node)} == {
+            "ltpd", "worker", "metrics"}
+
+
+def test_a_service_manager_may_pass_its_socket(lab):
+    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    names = "ltp:metrics:remote"
+    wrap = ["env", f"LISTEN_FDNAMES={names}", *ops.activate(socks)]
+    with prepared(lab, kind=Remote, wrap=wrap,
+                  fds=tuple(s.fileno() for s in socks),
+                  distributed={"token": OLD}) as node:
+        node.address, node.metrics_address, node.remote = (
+            s.getsockname() for s in socks)
+        node.start()
+        assert node.lets_in(OLD)
+        node.stop()
+    for s in socks:
+        s.close()
+
+
+@pytest.mark.parametrize("row", ["allow_insecure", "require_tls"])
+def test_each_override_is_said_at_every_start(lab, row):
+    rows = {"allow_insecure": {"allow_insecure": True},
+            "require_tls": {"require_tls_for_non_loopback": False}}[row]
+    with prepared(lab, kind=Remote,
+                  distributed={"token": OLD, **rows}) as node:
+        node.distributed["bind_addr"] = "0.0.0.0:%d" % node.remote[1]
+        node.again()
+        node.start()
+        assert node.log_lines("warn .*distributed." + row)
+        assert node.log_lines("warn .*ws://0.0.0.0:.* is plaintext and open")
+        node.stop()
+
+
+def test_who_is_over_the_cap_is_handed_over_to_be_told_so(lab):
+    with started(lab, kind=Remote,
+                 distributed={"token": OLD, "max_connections": 2}) as node:
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(Wire(node.remote))
+            wait_for(lambda: node.metrics()["ltp_ws_connections_current"]
+                     == 2, "two")
+            with Wire(node.remote) as third:
+                assert third.response().status == 503
+            # The other listener has a limit of its own.
+            node.connect().drop()
+        wait_for(lambda: node.lets_in(OLD), "places are given back")
+
+
+# ---- tokens ----
+
+def file_of(node, *tokens, **how):
+    return node.token("".join(f"{t}\n" for t in tokens), **how)
+
+
+@contextlib.contextmanager
+def with_file(lab, **settings):
+    with prepared(lab, kind=Remote, **settings) as node:
+        node.distributed["token_path"] = file_of(node, OLD)
+        node.distributed["token_prev_path"] = str(node.dir / "token.prev")
+        node.again()
+        node.start()
+        yield node
+        node.stop()
+
+
+def test_a_token_is_replaced_by_mv_alone(lab):
+    with with_file(lab) as node:
+        assert node.lets_in(OLD) and not node.lets_in(NEW)
+        file_of(node, NEW)
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert not node.lets_in(OLD)
+
+
+@pytest.mark.parametrize("how", ["reload", "SIGHUP"])
+def test_a_token_is_read_again_when_it_is_asked_for(lab, how):
+    with with_file(lab) as node:
+        file_of(node, NEW)
+        if how == "reload":
+            assert reload(node).returncode == 0
+        else:
+            node.proc.send_signal(signal.SIGHUP)
+            wait_for(lambda: node.log_lines("reload: done"), "done")
+        assert node.lets_in(NEW) and not node.lets_in(OLD)
+
+
+def test_the_previous_token_is_good_during_a_rollover(lab):
+    with with_file(lab) as node:
+        node.token(OLD, "token.prev")
+        file_of(node, NEW)
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert node.lets_in(OLD)
+        (node.dir / "token.prev").unlink()
+        waits_until(lambda: not node.lets_in(OLD), "the end of the old one")
+        assert node.lets_in(NEW)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_bad_token_file_does_what_reload_failure_says(lab, keep):
+    how = {"reload_failure": "keep"} if keep else {}
+    with with_file(lab, **how) as node:
+        file_of(node, NEW, mode=0o644)
+        name = "ltp_tokens_reload_failure_total"
+        waits_until(lambda: failures(node, name) == 1, "a failure")
+        assert not node.lets_in(NEW)
+        wait_for(lambda: node.lets_in(OLD) == keep, "what was asked for")
+        done = reload(node)
+        assert done.returncode != 0 and "mode 0644" in done.stderr
+        assert failures(node, name) == 2
+        assert node.lets_in(OLD) == keep
+        file_of(node, NEW)
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert node.log_lines("error .*token_path: .*mode 0644 is too open")
+
+
+def test_a_token_of_the_environment_is_wiped_and_survives_a_reload(lab):
+    with prepared(lab, kind=Remote, env={"AGENT_TOKEN": OLD},
+                  distributed={"token_env": "AGENT_TOKEN"}) as node:
+        node.start()
+        environ = open(f"/proc/{node.proc.pid}/environ", "rb")
+        assert OLD.encode() not in environ.read()
+        environ.close()
+        assert node.lets_in(OLD)
+        assert reload(node).returncode == 0
+        assert node.lets_in(OLD)
+        node.stop()
+
+
+@pytest.mark.parametrize("text,why", [
+    ("", "no token"), (f"{OLD} x", "token 1 is not of printable ASCII"),
+    (f":{OLD}", "token 1 has an empty id"),
+    ("alice:", "token 1 has an empty secret"),
+    ("x" * 1025, "token 1 is too long"),
+    ("a" * 257 + ":x", "token 1 has an id that is too long")])
+def test_what_is_no_token_stops_the_start(lab, text, why):
+    with prepared(lab, kind=Remote) as node:
+        node.distributed["token_path"] = node.token(text)
+        node.again()
+        done = ops.run_ltpd(node, "-n", "-f", str(node.conf))
+        assert done.returncode == 1
+        assert re.search(rf"distributed\.token_path: .*: {why}", done.stderr)
+        assert OLD not in done.stderr
+
+
+def test_a_variable_that_is_not_set_stops_the_start(lab):
+    with prepared(lab, kind=Remote,
+                  distributed={"token_env": "AGENT_TOKEN"}) as node:
+        done = ops.run_ltpd(node, "-n", "-f", str(node.conf))
+        assert done.returncode == 1
+        assert "distributed.token_env: AGENT_TOKEN is not set" in done.stderr
+
+
+# ---- certificates ----
+
+@pytest.fixture(scope="module")
+def authority(lab):
+    return Authority(lab.stage, ops.scratch(lab))
+
+
+def put_pair(node, cert, key, name="server"):
+    """As an operator does: each is moved into place, the key last."""
+    for path, suffix, mode in ((cert, "crt", 0o644), (key, "key", 0o600)):
+        node.token(path.read_text(), f"{name}.{suffix}", mode)
+
+
+@contextlib.contextmanager
+def secured(lab, authority, **rows):
+    cert, key = authority.issue("first")
+    with prepared(lab, kind=Remote, workers=2) as node:
+        put_pair(node, cert, key)
+        node.distributed["token"] = OLD
+        node.tls = {"cert_path": str(node.dir / "server.crt"),
+                    "key_path": str(node.dir / "server.key"), **rows}
+        node.again()
+        node.start()
+        node.settle()
+        yield node
+        node.stop()
+
+
+def upgrade(tls):
+    tls.sendall(request([("Authorization", f"Bearer {OLD}")]))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        more = tls.recv(1)
+        assert more, head
+        head += more
+    assert head.startswith(b"HTTP/1.1 101 "), head
+
+
+def ping(tls):
+    """A ping, masked with nothing, and its pong."""
+    tls.sendall(b"\x89\x84\x00\x00\x00\x00ping")
+    assert tls.recv(6) == b"\x8a\x04ping"
+
+
+def test_with_tls_there_is_ltp_sign_and_workers_serve(lab, authority):
+    with secured(lab, authority) as node:
+        assert "wss://%s:%d" % node.remote in str(
+            ops.summary(node)["listeners"])
+        row = ops.process(node, "sign")
+        assert row["state"] == "ready"
+        with node.secure(trusting(authority)) as tls:
+            upgrade(tls)
+            ping(tls)
+
+
+def test_a_new_certificate_is_served_and_old_sessions_live(lab, authority):
+    with secured(lab, authority) as node:
+        context = trusting(authority)
+        before = node.serial(context)
+        with node.secure(context) as tls:
+            upgrade(tls)
+            put_pair(node, *authority.issue("second"))
+            waits_until(lambda: node.serial(context) != before,
+                        "the new certificate")
+            ping(tls)
+        time.sleep(PAUSE)
+        assert failures(node, "tls_reload_failure_total") == 0
+
+
+def test_a_link_may_be_turned(lab, authority):
+    with secured(lab, authority) as node:
+        put_pair(node, *authority.issue("one"), name="one")
+        put_pair(node, *authority.issue("two"), name="two")
+        for suffix in ("crt", "key"):
+            os.symlink(f"one.{suffix}", node.dir / f"live.{suffix}")
+        node.tls = {"cert_path": str(node.dir / "live.crt"),
+                    "key_path": str(node.dir / "live.key")}
+        node.file("ltpd.conf", re.sub(r"server\.(crt|key)", r"live.\1",
+                                      node.conf.read_text()))
+        assert reload(node).returncode == 0
+        context = trusting(authority)
+        one = node.serial(context)
+        for suffix in ("crt", "key"):
+            os.symlink(f"two.{suffix}", node.dir / "fresh")
+            os.replace(node.dir / "fresh", node.dir / f"live.{suffix}")
+        waits_until(lambda: node.serial(context) != one,
+                    "what the link stands for")
+        # The target itself is watched, too.
+        two = node.serial(context)
+        put_pair(node, *authority.issue("three"), name="two")
+        waits_until(lambda: node.serial(context) != two, "its new content")
+
+
+@pytest.mark.parametrize("what", ["mismatch", "garbage", "mode", "gone"])
+def test_a_bad_pair_is_counted_and_the_old_one_stays(lab, authority, what):
+    name = "tls_reload_failure_total"
+    with secured(lab, authority) as node:
+        context = trusting(authority)
+        before = node.serial(context)
+        if what == "mismatch":
+            _, key = authority.issue("other")
+            node.token(key.read_text(), "server.key")
+        elif what == "garbage":
+            node.token("nonsense", "server.crt", 0o644)
+        elif what == "mode":
+            (node.dir / "server.key").chmod(0o644)
+        else:
+            (node.dir / "server.crt").unlink()
+        waits_until(lambda: failures(node, name) == 1, "a failure")
+        assert node.log_lines("error .*distributed.tls.*are kept")
+        assert node.serial(context) == before
+        done = reload(node)
+        assert done.returncode != 0 and "distributed.tls" in done.stderr
+        assert failures(node, name) == 2
+        assert node.serial(context) == before
+        put_pair(node, *authority.issue("better"))
+        waits_until(lambda: node.serial(context) != before, "the good one")
+        assert reload(node).returncode == 0
+        assert failures(node, name) == 2
+
+
+def test_a_reload_takes_a_new_pair_at_once(lab, authority):
+    with secured(lab, authority) as node:
+        context = trusting(authority)
+        before = node.serial(context)
+        put_pair(node, *authority.issue("second"))
+        assert reload(node).returncode == 0
+        assert node.serial(context) != before
+
+
+def test_ltp_sign_is_replaced_with_its_key(lab, authority):
+    with secured(lab, authority) as node:
+        context = trusting(authority)
+        put_pair(node, *authority.issue("second"))
+        assert reload(node).returncode == 0
+        serial = node.serial(context)
+        ops.kill_child(node, "sign")
+        wait_for(lambda: node.serial(context) == serial, "it signs again")
+        assert node.metrics()['ltp_restarts_total{process="sign"}'] == 1
+
+
+def test_a_worker_that_comes_later_can_ask_ltp_sign(lab, authority):
+    with secured(lab, authority) as node:
+        context = trusting(authority)
+        for slot in range(2):
+            ops.kill_child(node, "worker", slot)
+        for _ in range(4):
+            node.serial(context)
+
+
+@pytest.mark.parametrize("what,why", [
+    ("mismatch", "does not belong to the certificate"),
+    ("garbage", "holds no certificate")])
+def test_a_bad_pair_stops_the_start(lab, authority, what, why):
+    cert, key = authority.issue("first")
+    with prepared(lab, kind=Remote, distributed={"token": OLD}) as node:
+        put_pair(node, cert, key)
+        if what == "mismatch":
+            node.token(authority.issue("x")[1].read_text(), "server.key")
+        else:
+            node.token("nonsense", "server.crt", 0o644)
+        node.tls = {"cert_path": str(node.dir / "server.crt"),
+                    "key_path": str(node.dir / "server.key")}
+        node.again()
+        node.launch()
+        node.proc.wait(5)
+        assert node.proc.returncode == 1
+        assert re.search(rf"distributed\.tls: .*{why}", node.log())
+        node.over = True
