@@ -199,7 +199,7 @@ def test_the_previous_token_is_good_during_a_rollover(lab):
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_bad_token_file_does_what_reload_failure_says(lab, keep):
     how = {"reload_failure": "keep"} if keep else {}
-    with with_file(lab, **how) as node:
+    with with_file(lab, errors="token_path", **how) as node:
         file_of(node, NEW, mode=0o644)
         name = "ltp_tokens_reload_failure_total"
         node.samples_are({name: 1})
@@ -265,9 +265,9 @@ def put_pair(node, cert, key, name="server"):
 
 
 @contextlib.contextmanager
-def secured(lab, authority, **rows):
+def secured(lab, authority, errors=None, **rows):
     cert, key = authority.issue("first")
-    with prepared(lab, kind=Remote, workers=2) as node:
+    with prepared(lab, kind=Remote, workers=2, errors=errors) as node:
         put_pair(node, cert, key)
         node.distributed["token"] = OLD
         node.tls = {"cert_path": str(node.dir / "server.crt"),
@@ -348,7 +348,7 @@ def test_a_link_may_be_turned(lab, authority):
 @pytest.mark.parametrize("what", ["mismatch", "garbage", "mode", "gone"])
 def test_a_bad_pair_is_counted_and_the_old_one_stays(lab, authority, what):
     name = "tls_reload_failure_total"
-    with secured(lab, authority) as node:
+    with secured(lab, authority, errors="distributed.tls") as node:
         context = trusting(authority)
         before = node.serial(context)
         if what == "mismatch":
