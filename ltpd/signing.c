@@ -115,19 +115,29 @@ signing_first(struct parent *p, bool good, const char *why)
 		parent_fail(p, "children cannot be started");
 }
 
+/* It goes to the log and to terminals. */
+static void
+signing_copy_why(char why[SIGN_WHY_MAX + 1], const uint8_t *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && i < SIGN_WHY_MAX; i++)
+		why[i] = text[i] >= ' ' && text[i] <= '~' ? (char)text[i] : '?';
+	why[i] = '\0';
+}
+
 bool
 signing_loaded(struct parent *p, struct msg *m)
 {
-	char text[SIGN_WHY_MAX + 1], why[4 * SIGN_WHY_MAX + 1];
 	struct msg_sign_loaded loaded;
 	struct tlsfiles *f = p->asked;
-	size_t len = m->len - sizeof(loaded);
+	char why[SIGN_WHY_MAX + 1];
 
 	memcpy(&loaded, m->data, sizeof(loaded));
 	if (loaded.good > 1 || loaded.pair == 0 || loaded.pair > p->last_pair)
 		return false;
-	memcpy(text, m->data + sizeof(loaded), len);
-	log_vis(why, sizeof(why), text, len);
+	signing_copy_why(
+	    why, m->data + sizeof(loaded), m->len - sizeof(loaded));
 	if (p->tls != NULL && loaded.pair == p->tls->pair) {
 		if (p->tls->state == TLSFILES_ASKED)
 			signing_first(p, loaded.good, why);
