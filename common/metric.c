@@ -18,9 +18,8 @@
 #define BYTES(direction)                           \
 	"ltp_bytes_total", "direction", direction, \
 	    "Bytes read from and written to clients."
-#define DIST(code)                             \
-	"ltp_dist_errors_total", "code", code, \
-	    "Errors of the remote listener."
+#define DIST(code) \
+	"ltp_dist_errors_total", "code", code, "Errors of the remote listener."
 #define RESTARTS(process)                         \
 	"ltp_restarts_total", "process", process, \
 	    "Processes of the node that were started anew."
