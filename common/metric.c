@@ -131,7 +131,7 @@ const struct metric_desc gauge_desc[GAUGE__MAX] = {
 	[GAUGE_SESSIONS] = { "ltp_sessions_total", NULL, NULL,
 	    "Sessions alive." },
 	[GAUGE_AUTH_KEYS] = { "auth_keys_active", NULL, NULL,
-	    "API keys in use." },
+	    "API keys and tokens in use." },
 	[GAUGE_JANITOR_LAST_SWEEP] = { "janitor_expired_last_sweep", NULL, NULL,
 	    "Sessions that expired in the last sweep." },
 	[GAUGE_WORKERS] = { "ltp_workers", NULL, NULL,

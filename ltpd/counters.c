@@ -9,6 +9,7 @@
 #include "parent.h"
 #include "pool.h"
 #include "shared.h"
+#include "tokens.h"
 
 /*
  * No worker can count so much between two reports; one that says so would
@@ -104,6 +105,15 @@ counters_report(struct parent *p, struct child *c, const struct msg_count *m)
 	return true;
 }
 
+/* Of both kinds; those of a bad token file let nobody in. */
+static uint64_t
+counters_keys(const struct parent *p)
+{
+	uint64_t keys = p->keys == NULL ? 0 : p->keys->count;
+
+	return p->tokens->shut ? keys : keys + p->tokens->count;
+}
+
 void
 counters_snapshot(const struct parent *p, struct msg_stat *st)
 {
@@ -114,7 +124,7 @@ counters_snapshot(const struct parent *p, struct msg_stat *st)
 	st->counters.n[COUNT_LOG_DROPPED] += logfile_dropped();
 	st->gauges[GAUGE_CONNECTIONS] = shared_total(p->shared, SHARED_CONNS);
 	st->gauges[GAUGE_SESSIONS] = shared_total(p->shared, SHARED_SESSIONS);
-	st->gauges[GAUGE_AUTH_KEYS] = p->keys == NULL ? 0 : p->keys->count;
+	st->gauges[GAUGE_AUTH_KEYS] = counters_keys(p);
 	st->gauges[GAUGE_WORKERS] = pool_workers_ready(pool);
 	st->gauges[GAUGE_AUDIT_WRITABLE] = auditlog_writable(p->auditlog);
 	st->gauges[GAUGE_AUDIT_NEXT] = auditlog_next(p->auditlog);

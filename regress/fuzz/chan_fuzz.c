@@ -439,7 +439,7 @@ static bool
 begin(struct world *w, struct fuzz *f)
 {
 	static const enum role roles[] = { ROLE_PARENT, ROLE_WORKER, ROLE_AUTH,
-		ROLE_METRICS, ROLE_CTL, ROLE_AUDIT };
+		ROLE_METRICS, ROLE_CTL, ROLE_AUDIT, ROLE_SIGN };
 	int pair[2];
 	uint8_t who = fuzz_u8(f);
 

@@ -568,7 +568,8 @@ def test_exposition(node):
             assert kinds[name.split("{")[0]] == kind
     assert all(family.startswith(("ltp_", "ws_", "rate_limit_",
                                   "ip_rate_limit_", "oversize_", "auth_",
-                                  "log_", "janitor_")) for family in kinds)
+                                  "log_", "janitor_", "tls_"))
+               for family in kinds)
 
 
 def test_histograms(lab):

@@ -246,7 +246,8 @@ def test_no_two_alerts_have_one_name():
     "ltp_accept_pauses_total", "ltp_channel_violations_total",
     "ltp_protocol_errors_total", "ltp_reload_failures_total",
     "ltp_log_dropped_total", "ltp_audit_writable", "ltp_audit_errors_total",
-    "ltp_audit_lost_total",
+    "ltp_audit_lost_total", "ltp_tokens_reload_failure_total",
+    "tls_reload_failure_total",
 ])
 def test_there_is_an_alert_about(metric):
     assert any(metric in Expr(r["expr"]).metrics for r in RULES)
@@ -291,6 +292,10 @@ CASES = {
             ("0+10x199", "0+10x199")}),
     "LtpdKeyReloadFailed": ("10m", {
         "auth_keys_reload_failure_total": ("0x9 1x60", "1x60")}),
+    "LtpdTokenReloadFailed": ("10m", {
+        "ltp_tokens_reload_failure_total": ("0x9 1x60", "1x60")}),
+    "LtpdTlsReloadFailed": ("10m", {
+        "tls_reload_failure_total": ("0x9 1x60", "1x60")}),
     "LtpdNoKeys": ("2m", {
         "auth_keys_active": ("0x20", "0x20"),
         'ltp_process_open_descriptors process="auth"': ("9x20", None)}),

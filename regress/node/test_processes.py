@@ -246,7 +246,7 @@ def test_a_killed_child_has_a_successor(guarded, kind, number):
         rf".*pid={victim['pid']}")
     restarts = ops.summary(guarded)["counters"]["ltp_restarts_total"]
     assert restarts["process"] == {
-        k: int(k == kind) for k in (*KINDS, "audit")}
+        k: int(k == kind) for k in (*KINDS, "audit", "sign")}
     guarded.samples_are({
         f'ltp_restarts_total{{process="{k}"}}': int(k == kind)
         for k in KINDS})

@@ -554,7 +554,14 @@ def test_every_deed_has_been_counted(books):
         "ltp_reload_failures_total", "ltp_audit_lines_total",
         "ltp_audit_errors_total", "ltp_audit_lost_total",
         *(f'ltp_restarts_total{{process="{name}"}}'
-          for name in ("worker", "auth", "metrics", "audit")),
+          for name in ("worker", "auth", "metrics", "audit", "sign")),
+        *(f'ltp_dist_errors_total{{code="dist.{code}"}}' for code in (
+            "auth_failed", "replay_detected", "session_limit",
+            "connection_limit", "message_too_large", "rate_limited",
+            "handshake_timeout", "message_timeout")),
+        "ltp_tls_handshakes_total", "ltp_tls_handshake_failures_total",
+        "ltp_tls_sign_refused_total", "ltp_tokens_reload_failure_total",
+        "tls_reload_failure_total",
     }
 
 

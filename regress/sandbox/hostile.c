@@ -241,6 +241,7 @@ static const struct {
 	{ "ltp-auth", ROLE_AUTH },
 	{ "ltp-audit", ROLE_AUDIT },
 	{ "ltp-metrics", ROLE_METRICS },
+	{ "ltp-sign", ROLE_SIGN },
 };
 
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))

@@ -8,7 +8,7 @@
 #include "msg.h"
 
 static const enum role roles[] = { ROLE_PARENT, ROLE_WORKER, ROLE_AUTH,
-	ROLE_METRICS, ROLE_CTL, ROLE_AUDIT };
+	ROLE_METRICS, ROLE_CTL, ROLE_AUDIT, ROLE_SIGN };
 
 /* Calls fn for every row, with one sender and one receiver it allows. */
 static void

@@ -62,7 +62,7 @@
 #define SANITIZED 1
 #endif
 
-#define ALL (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT)
+#define ALL (ROLE_WORKER | ROLE_AUTH | ROLE_METRICS | ROLE_AUDIT | ROLE_SIGN)
 
 static const struct {
 	enum role role;
@@ -72,6 +72,7 @@ static const struct {
 	{ ROLE_AUTH, "auth" },
 	{ ROLE_METRICS, "metrics" },
 	{ ROLE_AUDIT, "audit" },
+	{ ROLE_SIGN, "sign" },
 };
 
 /* What a process has before it enters. */
@@ -247,7 +248,7 @@ struct attempt {
 #define BUT_WORKER  (ALL & ~ROLE_WORKER)
 #define BUT_METRICS (ALL & ~ROLE_METRICS)
 #define BUT_AUDIT   (ALL & ~ROLE_AUDIT)
-#define AUTH_AUDIT  (ROLE_AUTH | ROLE_AUDIT)
+#define NO_STREAM   (ROLE_AUTH | ROLE_AUDIT | ROLE_SIGN)
 
 #define PROT_ALL    (PROT_READ | PROT_WRITE | PROT_EXEC)
 #define PRIVATE     (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -312,7 +313,7 @@ static const struct attempt attempts[] = {
 	    { A_DIALLED, IPPROTO_TCP, TCP_NODELAY, A_PAGE, 4 } },
 	{ "getsockopt_of_the_peer", ALL, 0, SYS_getsockopt,
 	    { A_CHANNEL, SOL_SOCKET, SO_PEERCRED, A_PAGE, A_LENGTH } },
-	{ "shutdown", AUTH_AUDIT, 0, SYS_shutdown, { A_DIALLED, SHUT_WR } },
+	{ "shutdown", NO_STREAM, 0, SYS_shutdown, { A_DIALLED, SHUT_WR } },
 
 	/* other processes */
 	{ "execve", ALL, 0, SYS_execve, { A_NOWHERE, A_PAGE, A_PAGE } },
@@ -908,7 +909,7 @@ static const struct {
 	{ "serve_a_stream", ROLE_WORKER | ROLE_METRICS, do_stream },
 	{ "accept_connections", ROLE_METRICS, do_listener },
 	{ "append_to_a_file_and_cut_it", ROLE_AUDIT, do_file },
-	{ "sign", ROLE_AUDIT, do_signature },
+	{ "sign", ROLE_AUDIT | ROLE_SIGN, do_signature },
 };
 
 struct duty {
@@ -1167,6 +1168,8 @@ the_other_roles_tighten_without_loss(void **state)
 	role = ROLE_METRICS;
 	assert_exit(run(role, tighten_the_others, &role), 0);
 	role = ROLE_AUDIT;
+	assert_exit(run(role, tighten_the_others, &role), 0);
+	role = ROLE_SIGN;
 	assert_exit(run(role, tighten_the_others, &role), 0);
 }
 
