@@ -24,30 +24,31 @@
 #include "sandbox.h"
 
 struct child_program {
-	enum role role;
 	const char *name;
+	const char *folder; /* of the build tree */
 	char path[PATH_MAX];
 };
 
 static struct child_program programs[] = {
-	{ ROLE_WORKER, "ltp-worker", "" },
-	{ ROLE_AUTH, "ltp-auth", "" },
-	{ ROLE_METRICS, "ltp-metrics", "" },
-	{ ROLE_AUDIT, "ltp-audit", "" },
+	{ "ltp-worker", "ltp-worker", "" },
+	{ "ltp-auth", "ltp-auth", "" },
+	{ "ltp-metrics", "ltp-metrics", "" },
+	{ "ltp-audit", "ltp-audit", "" },
 #ifdef LTPD_DISTRIBUTED
-	{ ROLE_SIGN, "ltp-sign", "" },
+	{ "ltp-worker-tls", "ltp-worker", "" },
+	{ "ltp-sign", "ltp-sign", "" },
 #endif
 };
 
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
 static struct child_program *
-child_program(enum role role)
+child_program(const char *name)
 {
 	size_t i;
 
 	for (i = 0; i < PROGRAMS; i++) {
-		if (programs[i].role == role)
+		if (strcmp(programs[i].name, name) == 0)
 			return &programs[i];
 	}
 	return NULL;
@@ -88,7 +89,7 @@ child_paths_init(const char *argv0)
 		p = &programs[i];
 		if (tree)
 			n = snprintf(p->path, sizeof(p->path), "%s/%s/%s", top,
-			    p->name, p->name);
+			    p->folder, p->name);
 		else
 			n = snprintf(p->path, sizeof(p->path), "%s/%s",
 			    LIBEXECDIR, p->name);
@@ -143,9 +144,9 @@ fail:
 }
 
 pid_t
-child_spawn(enum role role, unsigned slot, int *chan_fd)
+child_spawn(const char *program, unsigned slot, int *chan_fd)
 {
-	struct child_program *p = child_program(role);
+	struct child_program *p = child_program(program);
 	pid_t pid, parent = getpid();
 	int sv[2];
 

@@ -17,7 +17,7 @@
  * Where the programs of the node are: beside the running program when that
  * lies in a build tree (argv[0] is "../ltpd/ltpd" and its neighbours are
  * there), else the directory given at configure.  Call once, before chdir.
- * The path of a role's program is kept in a static table.
+ * The path of each program is kept in a static table.
  */
 int child_paths_init(const char *argv0);
 
@@ -25,11 +25,11 @@ int child_paths_init(const char *argv0);
 const char *child_path(size_t);
 
 /*
- * Start the program of a role.  slot is printed in its title and its log
+ * Start a program, "ltp-auth" for one.  slot is printed in its title and its log
  * lines.  Returns the pid and sets *chan_fd (non-blocking, close-on-exec,
  * owned by the caller), or -1 with errno.
  */
-pid_t child_spawn(enum role, unsigned slot, int *chan_fd);
+pid_t child_spawn(const char *program, unsigned slot, int *chan_fd);
 
 /*
  * The first call of a child's main: hardens the process, checks the command

@@ -109,97 +109,24 @@ client_listen(struct client *c)
 	return 0;
 }
 
-/* ---- passages ---- */
+/* ---- what is behind it ---- */
 
-/* The client's, or a new one; NULL when there is no memory. */
-static struct passage *
-client_passage(struct client *c)
-{
-	if (c->passage == NULL &&
-	    (c->passage = calloc(1, sizeof(*c->passage))) == NULL)
-		client_no_memory(c);
-	return c->passage;
-}
-
-static void
-client_drop_passage(struct client *c)
-{
-	struct passage *p = c->passage;
-
-	c->passage = NULL;
-	if (p == NULL)
-		return;
-	upgrade_free(p->upgrade);
-	freezero(p->held, p->held_len);
-	session_discard(p->hello);
-	free(p->identity);
-	free(p->out);
-	if (p->writable != NULL)
-		event_free(p->writable);
-	free(p);
-}
-
-/* Does the socket still have to take something? */
-static bool
-client_is_stuck(const struct client *c)
-{
-	return c->passage != NULL && c->passage->out != NULL;
-}
-
-/* An idle session needs none. */
+/* An idle session needs no passage. */
 static void
 client_settle(struct client *c)
 {
 	if (c->passage != NULL && c->session != NULL &&
-	    c->state == CLIENT_OPEN && !client_is_timed(c) &&
-	    !client_is_stuck(c))
-		client_drop_passage(c);
-}
-
-/* ---- deadlines ---- */
-
-bool
-client_is_timed(const struct client *c)
-{
-	return c->passage != NULL && c->passage->timed_on != TIMED_NONE;
-}
-
-static struct client_list *
-client_timed_list(const struct client *c)
-{
-	struct worker *w = c->worker;
-
-	if (c->passage->timed_on == TIMED_LINGERING)
-		return &w->lingering;
-	return c->remote == NULL ? &w->greeting : &w->entering;
-}
-
-static void
-client_untime(struct client *c)
-{
-	if (!client_is_timed(c))
-		return;
-	TAILQ_REMOVE(client_timed_list(c), c, passage->timed);
-	c->passage->timed_on = TIMED_NONE;
-}
-
-/* The lists stay sorted: the time-outs are constants but for a reload. */
-static void
-client_time(struct client *c, enum client_timed list, struct monotime deadline)
-{
-	client_untime(c);
-	c->passage->deadline = deadline;
-	c->passage->timed_on = list;
-	TAILQ_INSERT_TAIL(client_timed_list(c), c, passage->timed);
-	worker_set_deadline(c->worker);
+	    c->state == CLIENT_OPEN && !passage_is_timed(c) &&
+	    !passage_is_stuck(c))
+		passage_free(c);
 }
 
 void
 client_greeted(struct client *c)
 {
-	if (!client_is_timed(c) || c->passage->timed_on != TIMED_GREETING)
+	if (!passage_is_timed(c) || c->passage->timed_on != TIMED_GREETING)
 		return;
-	client_untime(c);
+	passage_untime(c);
 	address_release_half_open(c);
 	client_seen(c);
 	hist_observe(&c->worker->count.now.hist[HIST_HANDSHAKE],
@@ -237,7 +164,7 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	if (c == NULL)
 		return NULL;
 	c->worker = w;
-	if (client_passage(c) == NULL) {
+	if (passage_get(c) == NULL) {
 		free(c);
 		return NULL;
 	}
@@ -252,7 +179,7 @@ client_alloc(struct worker *w, const struct msg_conn *m)
 	client_seen(c);
 	ws_init(&c->ws, w->settings->node.max_message_bytes, false);
 	if (m->remote && remote_new(c) == -1) {
-		client_drop_passage(c);
+		passage_free(c);
 		free(c);
 		return NULL;
 	}
@@ -339,7 +266,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 		client_free(c);
 		return;
 	}
-	client_time(c, TIMED_GREETING,
+	passage_time(c, TIMED_GREETING,
 	    monotime_add_ms(c->accepted,
 		c->remote != NULL ? remote_handshake_ms(c)
 				  : w->settings->node.handshake_timeout_ms));
@@ -356,19 +283,18 @@ client_free(struct client *c)
 	struct str identity = client_identity(c);
 
 	client_log_end(c);
-	client_untime(c);
+	passage_untime(c);
 	address_release(c);
 	client_forget_login(c);
 	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
 	tls_free(client_tls(c));
-	client_drop_passage(c);
+	passage_free(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
 	close(client_fd(c));
-	shared_give_conn(w->shared, w->slot, c->refused,
-	    c->remote != NULL);
+	shared_give_conn(w->shared, w->slot, c->refused, c->remote != NULL);
 	TAILQ_REMOVE(&w->clients, c, all);
 	w->nclients--;
 	remote_free(c);
@@ -382,7 +308,7 @@ client_free(struct client *c)
 static void
 client_keep_output(struct client *c, const uint8_t *data, size_t len)
 {
-	struct passage *p = client_passage(c);
+	struct passage *p = passage_get(c);
 	uint8_t *grown;
 	size_t left;
 
@@ -456,7 +382,7 @@ client_flush(struct client *c)
 	struct output *o = &c->worker->output;
 	size_t done;
 
-	if (client_is_stuck(c)) {
+	if (passage_is_stuck(c)) {
 		client_flush_kept(c);
 	} else if (o->len > 0) {
 		done = client_write(c, o->data, o->len);
@@ -477,7 +403,7 @@ client_linger(struct client *c)
 	struct passage *p = c->passage;
 
 	if (p->timed_on != TIMED_LINGERING)
-		client_time(c, TIMED_LINGERING,
+		passage_time(c, TIMED_LINGERING,
 		    monotime_add_ms(c->worker->now, CLIENT_LINGER_MS));
 	if (p->out == NULL && !p->shut) {
 		if (client_tls(c) != NULL)
@@ -519,7 +445,7 @@ client_close(struct client *c, uint16_t code, const char *reason)
 
 	if (c->state == CLIENT_CLOSING)
 		return;
-	if (client_passage(c) != NULL) {
+	if (passage_get(c) != NULL) {
 		c->passage->close_code = code;
 		c->passage->close_reason = reason;
 	}
@@ -771,7 +697,7 @@ client_input(struct client *c, uint8_t *data, size_t len)
 static void
 client_read_end(struct client *c)
 {
-	if (c->state == CLIENT_CLOSING && client_is_stuck(c))
+	if (c->state == CLIENT_CLOSING && passage_is_stuck(c))
 		event_del(&c->readable);
 	else
 		c->broken = true;
@@ -845,7 +771,7 @@ client_read(struct client *c)
 void
 client_unpark(struct client *c)
 {
-	if (c->parked && c->state == CLIENT_OPEN && !client_is_stuck(c))
+	if (c->parked && c->state == CLIENT_OPEN && !passage_is_stuck(c))
 		client_listen(c);
 	c->parked = false;
 }
@@ -859,7 +785,7 @@ client_event(int fd, short what, void *arg)
 	worker_wake(c->worker);
 	if ((what & EV_WRITE) != 0) {
 		client_flush(c);
-		if (!client_is_stuck(c) && !c->broken &&
+		if (!passage_is_stuck(c) && !c->broken &&
 		    (c->state == CLIENT_OPEN || c->state == CLIENT_HTTP))
 			client_listen(c);
 	}
@@ -910,7 +836,7 @@ client_expired(struct client *c)
 		break;
 	case CLIENT_HTTP:
 	case CLIENT_SIGN_IN:
-		client_untime(c);
+		passage_untime(c);
 		if (c->remote != NULL) {
 			remote_refuse(c, DIST_HANDSHAKE_TIMEOUT, 408,
 			    "handshake timeout");
@@ -922,7 +848,7 @@ client_expired(struct client *c)
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
-		client_untime(c);
+		passage_untime(c);
 		if (c->remote != NULL) {
 			remote_fail(c, DIST_HANDSHAKE_TIMEOUT, NULL);
 			break;

@@ -22,11 +22,11 @@
 #include "login.h"
 #include "monotime.h"
 #include "msg.h"
+#include "passage.h"
 #include "ws.h"
 
 struct remote;
 struct session;
-struct upgrade;
 struct worker;
 
 enum client_state {
@@ -37,40 +37,6 @@ enum client_state {
 	CLIENT_GREETING, /* auth is asked about a hello */
 	CLIENT_CLOSING, /* our last word is said; waiting for the peer's
 			    end of file, for a second at most */
-};
-
-/* Which of the worker's deadline lists a client is on. */
-enum client_timed {
-	TIMED_NONE = 0,
-	TIMED_GREETING,
-	TIMED_LINGERING,
-};
-
-/*
- * What a client needs while it comes in, while it goes, and while it does not
- * take its answers.  One with a session that keeps up has none of this.
- */
-struct passage {
-	TAILQ_ENTRY(client) timed;
-	enum client_timed timed_on;
-	struct monotime deadline; /* of the list that it is on */
-
-	struct upgrade *upgrade; /* until the 101 or the refusal */
-	bool keyless; /* that request offered no credential */
-	struct login *login; /* while auth is asked */
-	uint8_t *held; /* input that arrived meanwhile */
-	size_t held_len;
-	struct session *hello; /* what a hello said, meanwhile */
-	char *identity; /* proven by a key; then it is the session's */
-
-	uint8_t *out; /* output that the socket did not take yet */
-	size_t out_len;
-	size_t out_done;
-	struct event *writable;
-
-	bool shut; /* nothing more is sent */
-	uint16_t close_code; /* ours or the peer's, 0: none */
-	const char *close_reason; /* static text, for the log */
 };
 
 /*
@@ -120,8 +86,6 @@ const struct addr *client_peer(const struct client *);
 struct str client_identity(const struct client *);
 /* Milliseconds since it was accepted, modulo 2^32. */
 uint32_t client_age_ms(const struct client *);
-/* Is it on one of the deadline lists? */
-bool client_is_timed(const struct client *);
 /* A valid message has come. */
 void client_seen(struct client *);
 /* Milliseconds since that, or since the client itself came. */

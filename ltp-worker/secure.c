@@ -108,7 +108,7 @@ secure_new(struct client *c)
 {
 	int fd = event_get_fd(&c->readable);
 
-	if ((c->remote->tls = tls_new(&c->worker->tls, fd)) == NULL)
+	if ((c->remote->tls = tls_new(c->worker->tls, fd)) == NULL)
 		return -1;
 	tls_set_resume(c->remote->tls, secure_resume, c);
 	c->state = CLIENT_TLS;

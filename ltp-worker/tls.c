@@ -131,37 +131,46 @@ tls_bio_method(void)
 /* ---- contexts ---- */
 
 void
-tls_desk_init(struct tls_desk *desk, struct signer *signer)
+tls_desk_free(struct tls_desk *desk)
 {
-	memset(desk, 0, sizeof(*desk));
-	desk->signer = signer;
-}
-
-void
-tls_desk_clear(struct tls_desk *desk)
-{
+	if (desk == NULL)
+		return;
 	tls_context_free(desk->now);
 	tls_context_free(desk->next);
 	BIO_meth_free(desk->bio);
+	signer_clear(&desk->signer);
 	free(desk->input);
-	tls_desk_init(desk, desk->signer);
+	free(desk);
 }
 
-/* A node without TLS has none of this. */
-static int
-tls_desk_prepare(struct tls_desk *desk)
+struct tls_desk *
+tls_desk_new(struct event_base *base, struct chan *parent)
 {
-	if (desk->input != NULL)
-		return 0;
-	if (tls_library_init() == -1 || (desk->bio = tls_bio_method()) == NULL)
-		return -1;
-	desk->input = malloc(TLS_INPUT_MAX);
-	return desk->input == NULL ? -1 : 0;
+	struct tls_desk *desk;
+
+	if ((desk = calloc(1, sizeof(*desk))) == NULL)
+		return NULL;
+	if (signer_init(&desk->signer, base, parent) == -1 ||
+	    tls_library_init() == -1 ||
+	    (desk->bio = tls_bio_method()) == NULL ||
+	    (desk->input = malloc(TLS_INPUT_MAX)) == NULL) {
+		tls_desk_free(desk);
+		return NULL;
+	}
+	return desk;
+}
+
+int
+tls_desk_set_signer(struct tls_desk *desk, int fd, const struct msg_peer *peer)
+{
+	return signer_set(&desk->signer, fd, peer);
 }
 
 void
 tls_desk_begin(struct tls_desk *desk)
 {
+	if (desk == NULL)
+		return;
 	tls_context_free(desk->next);
 	desk->next = NULL;
 }
@@ -171,16 +180,15 @@ tls_desk_conf(struct tls_desk *desk, int fd, const struct msg_conf_tls *conf,
     bool mtls, const char **why)
 {
 	tls_desk_begin(desk);
-	*why = "out of memory";
-	if (tls_desk_prepare(desk) == -1)
-		return -1;
-	desk->next = tls_context_new(desk->signer, fd, conf, mtls, why);
+	desk->next = tls_context_new(&desk->signer, fd, conf, mtls, why);
 	return desk->next == NULL ? -1 : 0;
 }
 
 void
 tls_desk_commit(struct tls_desk *desk)
 {
+	if (desk == NULL)
+		return;
 	tls_context_free(desk->now);
 	desk->now = desk->next;
 	desk->next = NULL;
@@ -242,7 +250,7 @@ tls_free(struct tls *t)
 		return;
 	left = t->turn.question != NULL;
 	t->over = true;
-	signer_abandon(t->desk->signer, &t->turn);
+	signer_abandon(&t->desk->signer, &t->turn);
 	if (left)
 		SSL_do_handshake(t->ssl);
 	SSL_free(t->ssl);
@@ -311,9 +319,9 @@ tls_handshake(struct tls *t)
 		return tls_fail(t, 0);
 	ERR_clear_error();
 	tls_wake(t);
-	signer_attend(t->desk->signer, &t->turn);
+	signer_attend(&t->desk->signer, &t->turn);
 	rv = SSL_do_handshake(t->ssl);
-	signer_attend(t->desk->signer, NULL);
+	signer_attend(&t->desk->signer, NULL);
 	error = SSL_get_error(t->ssl, rv);
 	e = ERR_peek_error();
 	if (rv == 1)
@@ -325,7 +333,7 @@ tls_handshake(struct tls *t)
 	else if (t->turn.question != NULL)
 		result = TLS_SIGN;
 	else if (sign_wait_no_job(error)) {
-		signer_queue(t->desk->signer, &t->turn);
+		signer_queue(&t->desk->signer, &t->turn);
 		result = TLS_SIGN;
 	} else
 		result = tls_fail(t, e);

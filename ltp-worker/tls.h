@@ -14,19 +14,11 @@
 #include <stddef.h>
 
 #include "msg.h"
-#include "signer.h"
 
+struct chan;
+struct event_base;
 struct tls;
-struct tls_context;
-
-/* Of the worker: what is in force, and what is to be. */
-struct tls_desk {
-	struct signer *signer;
-	struct tls_context *now; /* NULL: no TLS */
-	struct tls_context *next;
-	BIO_METHOD *bio; /* NULL before the first context */
-	uint8_t *input; /* what this wake-up read from the socket */
-};
+struct tls_desk; /* of a worker: what is in force, and what is to be */
 
 enum tls_result {
 	TLS_DONE = 1,
@@ -36,8 +28,15 @@ enum tls_result {
 	TLS_FAILED,
 };
 
-void tls_desk_init(struct tls_desk *, struct signer *);
-void tls_desk_clear(struct tls_desk *);
+/*
+ * parent: where lies of ltp-sign are told of; may be NULL.  NULL when there is
+ * no memory, or this program has no TLS.
+ */
+struct tls_desk *tls_desk_new(struct event_base *, struct chan *parent);
+/* NULL is allowed here, and for begin and commit. */
+void tls_desk_free(struct tls_desk *);
+/* A channel to ltp-sign; takes fd.  -1 when there is no memory. */
+int tls_desk_set_signer(struct tls_desk *, int fd, const struct msg_peer *);
 /* A new configuration begins; it has no TLS until tls_desk_conf(). */
 void tls_desk_begin(struct tls_desk *);
 /*

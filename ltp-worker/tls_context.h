@@ -10,13 +10,21 @@
 #include <openssl/ssl.h>
 
 #include "msg.h"
-
-struct signer;
+#include "signer.h"
 
 /* Of an SSL_CTX, and whether clients must show a certificate. */
 struct tls_context {
 	SSL_CTX *ssl;
 	bool mtls;
+};
+
+/* Of a worker. */
+struct tls_desk {
+	struct signer signer;
+	struct tls_context *now; /* NULL: no TLS */
+	struct tls_context *next;
+	BIO_METHOD *bio;
+	uint8_t *input; /* what this wake-up read from the socket */
 };
 
 /* The library, before the sandbox.  0 or -1. */

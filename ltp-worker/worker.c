@@ -21,6 +21,7 @@
 #include "sandbox.h"
 #include "session.h"
 #include "shared.h"
+#include "tls.h"
 #include "wire.h"
 
 /* Sessions in a page, so that the supervisor is never kept long. */
@@ -122,7 +123,7 @@ worker_sweep(int fd, short what, void *arg)
 	ttl = w->settings->node.idle_ttl_ms;
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
 		idle = c->remote == NULL ? ttl : remote_idle_ms(c);
-		if (c->state == CLIENT_OPEN && !client_is_timed(c) &&
+		if (c->state == CLIENT_OPEN && !passage_is_timed(c) &&
 		    client_idle_ms(c) >= idle)
 			client_idle(c);
 	}
@@ -141,7 +142,7 @@ worker_conf_begin(struct worker *w, struct msg *m)
 	struct msg_conf_begin begin;
 
 	memcpy(&begin, m->data, sizeof(begin));
-	tls_desk_begin(&w->tls);
+	tls_desk_begin(w->tls);
 	settings_free(w->next);
 	if ((w->next = settings_new(begin.generation)) == NULL)
 		fatal("configuration");
@@ -171,11 +172,11 @@ worker_conf_record(struct worker *w, struct msg *m)
 
 /* A node without TLS has nothing of it in memory. */
 static void
-worker_start_signer(struct worker *w)
+worker_start_tls(struct worker *w)
 {
-	if (w->signer.base == NULL &&
-	    signer_init(&w->signer, w->base, w->parent) == -1)
-		fatalx("tls: cannot start");
+	if (w->tls == NULL &&
+	    (w->tls = tls_desk_new(w->base, w->parent)) == NULL)
+		fatal("tls: cannot start");
 }
 
 static void
@@ -187,9 +188,9 @@ worker_conf_tls(struct worker *w, struct msg *m)
 	if (w->next == NULL || !w->next->has_remote || !w->next->remote.tls)
 		fatalx("tls without a remote listener");
 	memcpy(&conf, m->data, sizeof(conf));
-	worker_start_signer(w);
+	worker_start_tls(w);
 	if (tls_desk_conf(
-		&w->tls, m->fds[0], &conf, w->next->remote.mtls, &why) == -1)
+		w->tls, m->fds[0], &conf, w->next->remote.mtls, &why) == -1)
 		fatalx("tls: %s", why);
 	w->next->records++;
 }
@@ -230,7 +231,7 @@ worker_conf_commit(struct worker *w)
 	settings_free(w->settings);
 	w->settings = w->next;
 	w->next = NULL;
-	tls_desk_commit(&w->tls);
+	tls_desk_commit(w->tls);
 	TAILQ_FOREACH(c, &w->clients, all)
 		c->ws.max_message = w->settings->node.max_message_bytes;
 	remote_commit(w);
@@ -254,8 +255,8 @@ worker_take_shared(struct worker *w, struct msg *m)
 static void
 worker_take_signer(struct worker *w, int fd, const struct msg_peer *peer)
 {
-	worker_start_signer(w);
-	if (signer_set(&w->signer, fd, peer) == -1)
+	worker_start_tls(w);
+	if (tls_desk_set_signer(w->tls, fd, peer) == -1)
 		fatal("sign: no channel");
 }
 
@@ -531,7 +532,6 @@ worker_init(struct worker *w, unsigned slot)
 	TAILQ_INIT(&w->lingering);
 	remote_init(&w->remotes);
 	login_init(&w->logins);
-	tls_desk_init(&w->tls, &w->signer);
 	if ((w->base = event_base_new()) == NULL ||
 	    (w->json = json_new()) == NULL || journal_init(w) == -1)
 		fatal("cannot start");

@@ -20,8 +20,6 @@
 #include "output.h"
 #include "remote.h"
 #include "settings.h"
-#include "signer.h"
-#include "tls.h"
 
 #define WORKER_READ_MAX (32 * 1024) /* bytes taken from a socket at once */
 
@@ -29,6 +27,7 @@ struct chan;
 struct client;
 struct json;
 struct shared;
+struct tls_desk;
 
 TAILQ_HEAD(client_list, client);
 
@@ -43,8 +42,7 @@ struct worker {
 	struct login_desk logins;
 	struct journal journal;
 	struct remote_desk remotes;
-	struct signer signer; /* without a base before it is needed */
-	struct tls_desk tls;
+	struct tls_desk *tls; /* NULL before it is needed */
 	struct count count;
 	struct monotime now; /* when the current wake-up began */
 

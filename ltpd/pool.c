@@ -41,13 +41,14 @@ static int pool_spawn(struct child *);
 static void pool_respawn_later(struct child *);
 
 static void
-pool_child_init(
-    struct child *c, struct parent *p, enum role role, unsigned slot)
+pool_child_init(struct child *c, struct parent *p, enum role role,
+    const char *program, unsigned slot)
 {
 	size_t i;
 
 	c->parent = p;
 	c->role = role;
+	c->program = program;
 	c->slot = slot;
 	c->state = CHILD_DOWN;
 	for (i = 0; i < PROCINFO_FDS; i++)
@@ -87,20 +88,21 @@ pool_new(struct parent *p)
 		return NULL;
 	}
 	for (i = 0; i < pool->nworkers; i++)
-		pool_child_init(&pool->child[i], p, ROLE_WORKER, i);
+		pool_child_init(&pool->child[i], p, ROLE_WORKER,
+		    sign ? "ltp-worker-tls" : "ltp-worker", i);
 	pool->metrics = &pool->child[i++];
-	pool_child_init(pool->metrics, p, ROLE_METRICS, 0);
+	pool_child_init(pool->metrics, p, ROLE_METRICS, "ltp-metrics", 0);
 	if (auth) {
 		pool->auth = &pool->child[i++];
-		pool_child_init(pool->auth, p, ROLE_AUTH, 0);
+		pool_child_init(pool->auth, p, ROLE_AUTH, "ltp-auth", 0);
 	}
 	if (audit) {
 		pool->audit = &pool->child[i++];
-		pool_child_init(pool->audit, p, ROLE_AUDIT, 0);
+		pool_child_init(pool->audit, p, ROLE_AUDIT, "ltp-audit", 0);
 	}
 	if (sign) {
 		pool->sign = &pool->child[i];
-		pool_child_init(pool->sign, p, ROLE_SIGN, 0);
+		pool_child_init(pool->sign, p, ROLE_SIGN, "ltp-sign", 0);
 	}
 	return pool;
 }
@@ -207,7 +209,7 @@ pool_spawn(struct child *c)
 	int fd;
 
 	c->started = monotime_now();
-	if ((c->pid = child_spawn(c->role, c->slot, &fd)) == -1) {
+	if ((c->pid = child_spawn(c->program, c->slot, &fd)) == -1) {
 		c->pid = 0;
 		return -1;
 	}

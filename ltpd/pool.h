@@ -22,6 +22,7 @@ struct parent;
 struct child {
 	struct parent *parent;
 	enum role role;
+	const char *program; /* its name */
 	unsigned slot; /* of a worker; 0 otherwise */
 	enum child_state state;
 	pid_t pid; /* 0: none */

@@ -33,7 +33,8 @@ SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
 BUILD = pathlib.Path(os.environ.get(
     "LTPD_BUILD", pathlib.Path(__file__).resolve().parents[2]))
 # Not with --disable-distributed.
-PROGRAMS += tuple(p for p in ("ltp-sign/ltp-sign",) if (BUILD / p).exists())
+PROGRAMS += tuple(p for p in ("ltp-worker/ltp-worker-tls", "ltp-sign/ltp-sign")
+                  if (BUILD / p).exists())
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xa
 MASK = b"\x37\xfa\x21\x3d"
@@ -386,7 +387,7 @@ class Stage:
                          "--inh-caps=-all"]
         if self.root:
             for name in PROGRAMS:
-                (self.bin / name).parent.mkdir(parents=True)
+                (self.bin / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(BUILD / name, self.bin / name)
                 (self.bin / name).chmod(0o755)
 

@@ -134,7 +134,7 @@ notary_start(struct stage *st, const struct msg_conf_tls *conf, int bundle)
 	close(key_fd);
 	free(key);
 	pair_free(p);
-	assert_int_equal(signer_set(&st->w.signer, sv[0], &sibling), 0);
+	assert_int_equal(tls_desk_set_signer(st->w.tls, sv[0], &sibling), 0);
 }
 
 /* ---- a worker ---- */
@@ -181,10 +181,9 @@ stage_tls(struct stage *st, bool mtls)
 	chain = cert_pem(st->server.x);
 	ca_text = cert_pem(st->ca.x);
 	fd = cert_bundle(&conf, chain, ca_text, NULL);
-	assert_int_equal(signer_init(&st->w.signer, st->w.base, NULL), 0);
-	tls_desk_init(&st->w.tls, &st->w.signer);
-	assert_int_equal(tls_desk_conf(&st->w.tls, fd, &conf, mtls, &why), 0);
-	tls_desk_commit(&st->w.tls);
+	assert_non_null(st->w.tls = tls_desk_new(st->w.base, NULL));
+	assert_int_equal(tls_desk_conf(st->w.tls, fd, &conf, mtls, &why), 0);
+	tls_desk_commit(st->w.tls);
 	notary_start(st, &conf, fd);
 	close(fd);
 	free(chain);
@@ -228,8 +227,7 @@ stage_close(struct stage *st)
 	}
 	kill(st->pid, SIGKILL);
 	waitpid(st->pid, NULL, 0);
-	tls_desk_clear(&w->tls);
-	signer_clear(&w->signer);
+	tls_desk_free(w->tls);
 	event_free(w->journal.flush);
 	event_free(w->journal.away);
 	free(w->journal.buf);

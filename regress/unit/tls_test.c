@@ -27,6 +27,7 @@
 #include "pair.h"
 #include "sandbox.h"
 #include "signer.h"
+#include "tls_context.h"
 #include "tls.h"
 #include "vault.h"
 
@@ -37,8 +38,7 @@
 /* The worker's side, and who signs. */
 struct stage {
 	struct event_base *base;
-	struct signer signer;
-	struct tls_desk desk;
+	struct tls_desk *desk;
 	struct cert server;
 	struct cert ca;
 	pid_t pid; /* of who signs; 0: nobody */
@@ -156,8 +156,8 @@ notary_start(struct stage *st, const struct cert *c, enum manner manner)
 	fflush(NULL);
 	if ((st->pid = fork()) == 0) {
 		close(sv[0]);
-		if (st->signer.fd != -1)
-			close(st->signer.fd);
+		if (st->desk->signer.fd != -1)
+			close(st->desk->signer.fd);
 		if ((base = event_base_new()) == NULL ||
 		    chan_new(base, sv[1], ROLE_SIGN, ROLE_WORKER, &notary_ops,
 			&n) == NULL)
@@ -168,7 +168,7 @@ notary_start(struct stage *st, const struct cert *c, enum manner manner)
 	assert_int_not_equal(st->pid, -1);
 	close(sv[1]);
 	pair_free(n.pair);
-	assert_int_equal(signer_set(&st->signer, sv[0], &sibling), 0);
+	assert_int_equal(signer_set(&st->desk->signer, sv[0], &sibling), 0);
 }
 
 static void
@@ -213,10 +213,10 @@ stage_take(struct stage *st, const struct node *node, int fd,
 {
 	const char *why = NULL;
 
-	tls_desk_begin(&st->desk);
-	if (tls_desk_conf(&st->desk, fd, conf, node->mtls, &why) == -1)
+	tls_desk_begin(st->desk);
+	if (tls_desk_conf(st->desk, fd, conf, node->mtls, &why) == -1)
 		fail_msg("%s", why);
-	tls_desk_commit(&st->desk);
+	tls_desk_commit(st->desk);
 }
 
 static void
@@ -239,8 +239,7 @@ stage_open(struct stage *st, const struct node *node, enum manner manner)
 	st->ca = cert_make(&ca, NULL);
 	st->server = cert_make(&server, NULL);
 	assert_non_null(st->base = event_base_new());
-	assert_int_equal(signer_init(&st->signer, st->base, NULL), 0);
-	tls_desk_init(&st->desk, &st->signer);
+	assert_non_null(st->desk = tls_desk_new(st->base, NULL));
 	notary_start(st, &st->server, manner);
 	stage_conf(st, node);
 }
@@ -249,8 +248,7 @@ static void
 stage_close(struct stage *st)
 {
 	notary_stop(st);
-	tls_desk_clear(&st->desk);
-	signer_clear(&st->signer);
+	tls_desk_free(st->desk);
 	event_base_free(st->base);
 	cert_free(&st->server);
 	cert_free(&st->ca);
@@ -326,7 +324,7 @@ talk_open(struct talk *t, struct stage *st)
 static void
 talk_start(struct talk *t, const struct guest *g)
 {
-	assert_non_null(t->tls = tls_new(&t->st->desk, t->fd[0]));
+	assert_non_null(t->tls = tls_new(t->st->desk, t->fd[0]));
 	tls_set_resume(t->tls, talk_resume, t);
 	t->ssl = guest_ssl(g, t->fd[1]);
 }
@@ -712,7 +710,7 @@ when_the_signer_dies_its_open_questions_fail(void **state)
 	(void)state;
 	stage_open(&st, &node, DIES);
 	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
-	assert_null(st.signer.ch);
+	assert_null(st.desk->signer.ch);
 	waitpid(st.pid, NULL, 0);
 	st.pid = 0;
 	/* Its successor serves all who come. */
@@ -875,7 +873,7 @@ what_was_read_from_the_socket_is_kept_between_wake_ups(void **state)
 		assert_int_equal(buf[0], 'a' + i);
 		tls_sleep(t.tls);
 		/* Another client's wake-up goes over the same memory. */
-		memset(st.desk.input, 'x', 1024);
+		memset(st.desk->input, 'x', 1024);
 		assert_int_equal(tls_pending(t.tls), i < 4);
 	}
 	talk_end(&t);
@@ -992,9 +990,9 @@ without_a_configuration_there_is_no_tls(void **state)
 
 	(void)state;
 	stage_open(&st, &node, SIGNS);
-	tls_desk_begin(&st.desk);
-	tls_desk_commit(&st.desk);
-	assert_null(tls_new(&st.desk, 0));
+	tls_desk_begin(st.desk);
+	tls_desk_commit(st.desk);
+	assert_null(tls_new(st.desk, 0));
 	stage_close(&st);
 }
 
@@ -1082,7 +1080,7 @@ talk_poorly(struct stage *st, const struct guest *g, unsigned n)
 	t.ssl = guest_ssl(g, t.fd[1]);
 	poor.left = n;
 	poor.failed = false;
-	if ((t.tls = tls_new(&st->desk, t.fd[0])) != NULL) {
+	if ((t.tls = tls_new(st->desk, t.fd[0])) != NULL) {
 		tls_set_resume(t.tls, talk_resume, &t);
 		for (i = 0;
 		     i < TURNS && !talk_is_settled(&t) && t.connected != -1;
@@ -1116,7 +1114,7 @@ no_memory_at_any_moment_ends_one_handshake_and_no_other(void **state)
 	while (poor.failed);
 	assert_true(n > 100);
 	assert_int_equal(talk_once(&st, &g), TLS_DONE);
-	assert_true(TAILQ_EMPTY(&st.signer.questions));
+	assert_true(TAILQ_EMPTY(&st.desk->signer.questions));
 	stage_close(&st);
 	cert_free(&c);
 }
@@ -1173,13 +1171,13 @@ a_client_that_leaves_in_the_middle_takes_its_question_along(void **state)
 		talk_server(&t);
 #ifndef BLOCKING
 		assert_int_equal(t.result, TLS_SIGN);
-		assert_false(TAILQ_EMPTY(&st.signer.questions));
+		assert_false(TAILQ_EMPTY(&st.desk->signer.questions));
 #else
 		assert_int_equal(t.result, TLS_FAILED);
 		i = 200;
 #endif
 		talk_end(&t);
-		assert_true(TAILQ_EMPTY(&st.signer.questions));
+		assert_true(TAILQ_EMPTY(&st.desk->signer.questions));
 	}
 	stage_close(&st);
 }
@@ -1196,7 +1194,7 @@ without_a_signer_a_question_waits_for_its_successor(void **state)
 	(void)state;
 	stage_open(&st, &node, SIGNS);
 	notary_stop(&st);
-	while (st.signer.ch != NULL)
+	while (st.desk->signer.ch != NULL)
 		event_base_loop(st.base, EVLOOP_ONCE);
 	talk_begin(&t, &st, &g);
 	talk_client(&t);
@@ -1221,7 +1219,7 @@ without_a_signer_a_question_waits_no_longer_than_a_second(void **state)
 	(void)state;
 	stage_open(&st, &node, SIGNS);
 	notary_stop(&st);
-	while (st.signer.ch != NULL)
+	while (st.desk->signer.ch != NULL)
 		event_base_loop(st.base, EVLOOP_ONCE);
 	begin = monotime_now();
 	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
