@@ -25,6 +25,7 @@
 #include "pair.h"
 #include "remote.h"
 #include "shared.h"
+#include "tls.h"
 #include "vault.h"
 #include "worker.h"
 #include "ws.h"
