@@ -56,7 +56,7 @@ client_identity(const struct client *c)
 {
 	struct str id = { "", 0 };
 
-	if (c->proven)
+	if (c->identity != IDENTITY_CLAIMED)
 		return session_client_id(c->session);
 	if (c->passage != NULL && c->passage->identity != NULL) {
 		id.p = c->passage->identity;
@@ -475,6 +475,7 @@ client_identify(struct client *c, const char *id, size_t len)
 		return c->remote->entering ? LOGIN_GRANTED
 					   : remote_identify(c, id, len);
 	if (proven.len == 0) {
+		c->passage->source = IDENTITY_API_KEY;
 		if ((c->passage->identity = strndup(id, len)) != NULL)
 			return LOGIN_GRANTED;
 		client_no_memory(c);

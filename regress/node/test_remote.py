@@ -629,6 +629,13 @@ def test_sessions_are_shown_with_their_id(node):
     w, session = enter(node, "shown")
     rows = [s for s in ops.ctl_json(node, "show", "sessions")
             if s["client_id"] == "shown"]
-    assert [s["session_id"] for s in rows] == [session]
+    assert [(s["session_id"], s["identity_source"]) for s in rows] == [
+        (session, "claimed")]
+    alice, session = enter(node, "alice", ALICE)
+    assert [(s["client_id"], s["identity_source"])
+            for s in ops.ctl_json(node, "show", "sessions")
+            if s["session_id"] == session] == [("alice", "token")]
+    alice.drop()
+    session = rows[0]["session_id"]
     assert node.ctl("disconnect", session).returncode == 0
     w.expect_close(1008, "disconnected by the operator")
