@@ -4,6 +4,7 @@ certificates, and that they change without a session being lost.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -194,6 +195,50 @@ def test_the_previous_token_is_good_during_a_rollover(lab):
         (node.dir / "token.prev").unlink()
         waits_until(lambda: not node.lets_in(OLD), "the end of the old one")
         assert node.lets_in(NEW)
+
+
+def shown_tokens(node):
+    """What is loaded, in the order of show keys, whose table agrees."""
+    rows = [k for k in ops.ctl_json(node, "show", "keys")
+            if k["realm"] == "tokens"]
+    table = [line.split() for line in
+             node.ctl("show", "keys").stdout.splitlines()]
+    assert table[0][:3] == ["ID", "REALM", "SOURCE"]
+    assert table[1:] == [[k["id"] or "-", "tokens", k["source"],
+                          k["digest_prefix"], k["loaded"], "-", "-"]
+                         for k in rows]
+    assert all(k["sessions"] is None and k["last_used"] is None
+               for k in rows)
+    return [(k["id"], k["source"], k["digest_prefix"]) for k in rows]
+
+
+def digest(token):
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+def test_show_keys_has_tokens_and_where_they_come_from(lab):
+    named = f"alice:{OLD}"
+    with with_file(lab) as node:
+        assert shown_tokens(node) == [("", "file", digest(OLD))]
+        node.token(OLD, "token.prev")
+        file_of(node, NEW, named)
+        assert reload(node).returncode == 0
+        # An id, and the digest of the whole line.
+        assert shown_tokens(node) == [("", "file", digest(NEW)),
+                                      ("alice", "file", digest(named)),
+                                      ("", "previous", digest(OLD))]
+    for source, rows in (("config", {"token": OLD}),
+                         ("environment", {"token_env": "AGENT_TOKEN"})):
+        with started(lab, kind=Remote, env={"AGENT_TOKEN": OLD},
+                     distributed=rows) as node:
+            assert shown_tokens(node) == [("", source, digest(OLD))]
+
+
+def test_show_keys_has_no_token_of_a_bad_file(lab):
+    with with_file(lab, errors="token_path") as node:
+        file_of(node, NEW, mode=0o644)
+        waits_until(lambda: not node.lets_in(OLD), "nobody is let in")
+        assert shown_tokens(node) == []
 
 
 @pytest.mark.parametrize("keep", [True, False])
