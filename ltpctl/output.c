@@ -462,7 +462,8 @@ text_key(struct output_to *to, const struct show_key *k)
 		snprintf(sessions, sizeof(sessions), "%" PRId64, k->k.sessions);
 	fprintf(to->fp, "%-24s %-6s %-11s %02x%02x%02x%02x %-20s %8s %s\n",
 	    output_id(id, &k->id), output_key_realm(k->k.realm),
-	    output_key_source(k->k.source), d[0], d[1], d[2], d[3], output_time(loaded, k->k.loaded), sessions,
+	    output_key_source(k->k.source), d[0], d[1], d[2], d[3],
+	    output_time(loaded, k->k.loaded), sessions,
 	    output_time(used, k->k.last_used));
 }
 
@@ -494,8 +495,9 @@ text_head(struct output_to *to, enum ctl_show what)
 		    "WORKER", "AGE", "IDLE", "IN", "OUT", "TAG");
 		break;
 	case SHOW_KEYS:
-		fprintf(to->fp, "%-24s %-6s %-11s %-8s %-20s %8s %s\n",
-		    "ID", "REALM", "SOURCE", "SHA-256", "LOADED", "SESSIONS", "LAST USED");
+		fprintf(to->fp, "%-24s %-6s %-11s %-8s %-20s %8s %s\n", "ID",
+		    "REALM", "SOURCE", "SHA-256", "LOADED", "SESSIONS",
+		    "LAST USED");
 		break;
 	default:
 		break;

@@ -14,7 +14,6 @@
 #include "chan.h"
 #include "secretfile.h"
 
-
 static int tokens_error(char *error, const char *fmt, ...)
     __attribute__((__format__(printf, 2, 3)));
 
