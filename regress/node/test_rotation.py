@@ -21,6 +21,7 @@ from pki import Authority
 
 OLD = "3f9a0c47d1b2e6855a4c90b7"
 NEW = "c1d75f2e80a94b3366f0e912"
+KEY = "e7a1940bb3d65c2f80d4a1b7"
 PAUSE = 2.0         # longer than a second look and a report take
 
 
@@ -257,6 +258,23 @@ def test_a_bad_token_file_does_what_reload_failure_says(lab, keep):
         file_of(node, NEW)
         waits_until(lambda: node.lets_in(NEW), "the new token")
         assert node.log_lines("error .*token_path: .*mode 0644 is too open")
+
+
+@pytest.mark.parametrize("how", ["reload", "replace"])
+def test_a_bad_key_file_does_not_keep_tokens_from_changing(lab, how):
+    with prepared(lab, {"alice": KEY}, kind=Remote, errors="keys") as node:
+        node.secrets.add(KEY)
+        node.distributed["token_path"] = file_of(node, OLD)
+        node.again()
+        node.start()
+        (node.dir / "keys.json").chmod(0o644)
+        wait_for(lambda: node.log_lines("error .*mode 0644"), "it is seen")
+        file_of(node, NEW)
+        if how == "reload":
+            assert reload(node).returncode == 1
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert not node.lets_in(OLD)
+        node.stop()
 
 
 def test_a_token_of_the_environment_is_wiped_and_survives_a_reload(lab):
