@@ -393,3 +393,15 @@ def test_it_says_what_is_broken(lab, ca, name):
         if name == "audit log":
             node.kill()
             node.over = True
+
+
+def test_it_is_no_agent_that_was_refused(lab, ca):
+    """A look at the certificate does not count as a failed sign-in."""
+    with whole(lab, ca, auth_failure_limit=1) as node:
+        for _ in range(3):
+            assert run(node, "-f", str(node.conf))[1] == 0
+        # What it is counted as: who does not like the certificate.
+        node.samples_are({
+            'ltp_dist_errors_total{code="dist.auth_failed"}': 0,
+            "ltp_tls_handshake_failures_total": 6})
+        assert not node.log_lines("dist.auth_failed")
