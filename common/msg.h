@@ -714,6 +714,7 @@ enum key_source {
 	KEY_SOURCE_ENVIRONMENT,
 	KEY_SOURCE_CONFIG,
 	KEY_SOURCE_FILE,
+	KEY_SOURCE_PREVIOUS, /* a file, during a rollover */
 };
 
 /*

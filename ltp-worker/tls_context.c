@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -41,6 +42,8 @@
 int
 tls_library_init(void)
 {
+	/* The dates of a client's certificate: a file, at the first use. */
+	tzset();
 	return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_LOAD_SSL_STRINGS |
 				    OPENSSL_INIT_LOAD_CRYPTO_STRINGS,

@@ -18,10 +18,10 @@
 #include "conf_state.h"
 #include "doctor.h"
 #include "secretfile.h"
+#include "tokens.h"
 #include "trace.h"
 
-#define TOKEN_MAX AUTH_KEY_MAX
-#define SEED_MAX  256 /* bytes of a file with a signing key */
+#define SEED_MAX 256 /* bytes of a file with a signing key */
 /*
  * What looks like fewer bits than that may be guessed.  A lower bound is
  * what is compared: of 128 random bits in hex or base64 it is 80 at least.
@@ -206,67 +206,122 @@ doctor_check_keys(const struct doctor *d, struct finding *f)
 
 /* ---- tokens ---- */
 
-/* Loaded by the node, from anywhere (digest NULL: how many are). */
-static size_t
-tokens_loaded(const struct doctor *d, const uint8_t *digest)
+/* Has the node this one, from anywhere? */
+static bool
+token_is_loaded(const struct doctor *d, const struct token *t)
 {
 	const struct nodeview_key *l;
-	size_t n = 0;
 
 	TAILQ_FOREACH(l, &d->node.keys, entry) {
 		if (l->k.realm == REALM_TOKENS &&
-		    (digest == NULL || memcmp(digest, l->k.digest_prefix,
-					   sizeof(l->k.digest_prefix)) == 0))
-			n++;
+		    memcmp(t->digest, l->k.digest_prefix,
+			sizeof(l->k.digest_prefix)) == 0)
+			return true;
 	}
-	return n;
+	return false;
 }
 
-/* A token as it is sent, "secret" or "id:secret"; where it is from. */
 static bool
-judge_token(const struct doctor *d, struct finding *f, const char *where,
-    const char *text, size_t len)
+tokens_have(const struct tokens *t, const struct msg_ctl_key *k)
 {
-	uint8_t digest[DIGEST_SIZE];
-	const char *colon = memchr(text, ':', len);
-	size_t i, skip = colon == NULL ? 0 : (size_t)(colon + 1 - text);
+	size_t i;
 
-	for (i = 0; i < len; i++) {
-		if (!isgraph((unsigned char)text[i]))
-			break;
+	for (i = 0; i < t->count; i++) {
+		if (memcmp(t->token[i].digest, k->digest_prefix,
+			sizeof(k->digest_prefix)) == 0)
+			return true;
 	}
-	if (i < len || skip == len) {
-		finding_error(f, "ltpctl token generate makes a good one",
-		    "%s: not one line of printable characters", where);
-		return false;
+	return false;
+}
+
+/* Has the node all of them, and no others from there? */
+static bool
+tokens_are_loaded(
+    const struct doctor *d, const struct tokens *t, enum key_source source)
+{
+	const struct nodeview_key *l;
+	size_t i;
+
+	for (i = 0; i < t->count; i++) {
+		if (!token_is_loaded(d, &t->token[i]))
+			return false;
 	}
-	digest_sha256(digest, text, len);
-	if (d->node.up && tokens_loaded(d, digest) == 0) {
-		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
-		return false;
+	TAILQ_FOREACH(l, &d->node.keys, entry) {
+		if (l->k.realm == REALM_TOKENS && l->k.source == source &&
+		    !tokens_have(t, &l->k))
+			return false;
 	}
-	if (entropy_of(text + skip, len - skip) < BITS_MIN)
-		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
-	else
-		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
 	return true;
 }
 
+/* Whether it has any from there. */
 static bool
-judge_token_file(const struct doctor *d, struct finding *f, const char *path)
+tokens_come_from(const struct doctor *d, enum key_source source)
 {
-	size_t len, used;
+	static const struct tokens none;
+
+	return !tokens_are_loaded(d, &none, source);
+}
+
+/* Of text, "[id:]secret" each; only the secret counts. */
+static bool
+a_token_is_weak(const char *text, size_t len)
+{
+	const char *end = text + len, *colon;
+	size_t n;
+
+	for (; text < end; text += n + 1) {
+		for (n = 0; text + n < end; n++) {
+			if (strchr(TOKENS_SEPARATORS, text[n]) != NULL)
+				break;
+		}
+		colon = memchr(text, ':', n);
+		if (n > 0 &&
+		    (colon == NULL
+			    ? entropy_of(text, n)
+			    : entropy_of(colon + 1,
+				  (size_t)(text + n - colon - 1))) < BITS_MIN)
+			return true;
+	}
+	return false;
+}
+
+/* Tokens as ltpd reads them; where they are from. */
+static bool
+judge_tokens(const struct doctor *d, struct finding *f, const char *where,
+    const char *text, size_t len, enum key_source source)
+{
+	char why[TOKENS_ERROR_MAX] = "out of memory";
+	struct tokens *t = calloc(1, sizeof(*t));
+	bool good = false;
+
+	if (t == NULL || tokens_parse(t, text, len, source, why) == -1)
+		finding_error(f, "ltpctl token generate makes a good one",
+		    "%s: %s", where, why);
+	else if (d->node.up && !tokens_are_loaded(d, t, source))
+		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
+	else
+		good = true;
+	if (good && a_token_is_weak(text, len))
+		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
+	else if (good)
+		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
+	tokens_free(t);
+	return good;
+}
+
+static bool
+judge_token_file(const struct doctor *d, struct finding *f, const char *path,
+    enum key_source source)
+{
+	size_t len;
 	char *text;
 	bool good;
 
-	/* Two bytes more for the end of the line. */
-	text = doctor_read_secret(d, f, path, TOKEN_MAX + 2, &len);
+	text = doctor_read_secret(d, f, path, TOKENS_FILE_MAX, &len);
 	if (text == NULL)
 		return f->status != FINDING_ERROR;
-	used = len;
-	while (used > 0 && (text[used - 1] == '\n' || text[used - 1] == '\r'))
-		used--;
-	good = judge_token(d, f, path, text, used);
+	good = judge_tokens(d, f, path, text, len, source);
 	freezero(text, len);
 	return good;
 }
@@ -277,7 +332,7 @@ judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 {
 	const char *value = getenv(name);
 
-	if (d->node.up && tokens_loaded(d, NULL) == 0) {
+	if (d->node.up && !tokens_come_from(d, KEY_SOURCE_ENVIRONMENT)) {
 		finding_error(f, ADVISE_STALE, "%s: " STALE, name);
 		return false;
 	}
@@ -290,7 +345,8 @@ judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 		    "%s is not in the environment of doctor", name);
 		return false;
 	}
-	return judge_token(d, f, name, value, strlen(value));
+	return judge_tokens(
+	    d, f, name, value, strlen(value), KEY_SOURCE_ENVIRONMENT);
 }
 
 static bool
@@ -301,8 +357,8 @@ judge_token_inline(const struct doctor *d, struct finding *f)
 	if (d->file != NULL)
 		token = d->file->distributed.token;
 	if (token != NULL)
-		return judge_token(
-		    d, f, "distributed.token", token, strlen(token));
+		return judge_tokens(d, f, "distributed.token", token,
+		    strlen(token), KEY_SOURCE_CONFIG);
 	finding_ok(f, "distributed.token");
 	return true;
 }
@@ -326,7 +382,7 @@ doctor_token_is_good(const struct doctor *d, struct finding *f)
 	if (c->token_env != NULL)
 		return judge_token_env(d, f, c->token_env);
 	if (c->token_path != NULL)
-		return judge_token_file(d, f, c->token_path);
+		return judge_token_file(d, f, c->token_path, KEY_SOURCE_FILE);
 	finding_error(f, "set distributed.token_path", "there is none");
 	return false;
 }
@@ -348,8 +404,8 @@ doctor_check_prev_token(const struct doctor *d, struct finding *f)
 	if (!doctor_wants_token(d->conf) || path == NULL)
 		finding_ok(f, "not used");
 	else if (access(path, F_OK) == 0 || errno != ENOENT)
-		judge_token_file(d, f, path);
-	else if (d->node.up && tokens_loaded(d, NULL) > 1)
+		judge_token_file(d, f, path, KEY_SOURCE_PREVIOUS);
+	else if (d->node.up && tokens_come_from(d, KEY_SOURCE_PREVIOUS))
 		finding_error(f, ADVISE_STALE, "%s: " STALE, path);
 	else
 		finding_ok(f, "%s: there is none", path);

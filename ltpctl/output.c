@@ -162,9 +162,21 @@ output_key_source(unsigned source)
 		[KEY_SOURCE_ENVIRONMENT] = "environment",
 		[KEY_SOURCE_CONFIG] = "config",
 		[KEY_SOURCE_FILE] = "file",
+		[KEY_SOURCE_PREVIOUS] = "previous",
 	};
 
 	return output_name(names, NITEMS(names), source);
+}
+
+const char *
+output_key_realm(unsigned realm)
+{
+	static const char *const names[] = {
+		[REALM_KEYS] = "keys",
+		[REALM_TOKENS] = "tokens",
+	};
+
+	return output_name(names, NITEMS(names), realm);
 }
 
 const char *
@@ -461,11 +473,10 @@ text_key(struct output_to *to, const struct show_key *k)
 
 	if (k->k.sessions >= 0)
 		snprintf(sessions, sizeof(sessions), "%" PRId64, k->k.sessions);
-	fprintf(to->fp, "%-24s %-11s %02x%02x%02x%02x %-20s %8s %s\n",
-	    output_id(id, &k->id),
-	    k->k.realm == REALM_TOKENS ? "token"
-				       : output_key_source(k->k.source),
-	    d[0], d[1], d[2], d[3], output_time(loaded, k->k.loaded), sessions,
+	fprintf(to->fp, "%-24s %-6s %-11s %02x%02x%02x%02x %-20s %8s %s\n",
+	    output_id(id, &k->id), output_key_realm(k->k.realm),
+	    output_key_source(k->k.source), d[0], d[1], d[2], d[3],
+	    output_time(loaded, k->k.loaded), sessions,
 	    output_time(used, k->k.last_used));
 }
 
@@ -498,8 +509,9 @@ text_head(struct output_to *to, enum ctl_show what)
 		    "PEER", "WORKER", "AGE", "IDLE", "IN", "OUT", "TAG");
 		break;
 	case SHOW_KEYS:
-		fprintf(to->fp, "%-24s %-11s %-8s %-20s %8s %s\n", "ID",
-		    "SOURCE", "SHA-256", "LOADED", "SESSIONS", "LAST USED");
+		fprintf(to->fp, "%-24s %-6s %-11s %-8s %-20s %8s %s\n", "ID",
+		    "REALM", "SOURCE", "SHA-256", "LOADED", "SESSIONS",
+		    "LAST USED");
 		break;
 	default:
 		break;

@@ -89,6 +89,8 @@ const char *output_dialect(unsigned);
 const char *output_identity(unsigned);
 /* enum key_source */
 const char *output_key_source(unsigned);
+/* enum auth_realm */
+const char *output_key_realm(unsigned);
 /* enum sandbox_mechanism */
 const char *output_mechanism(unsigned);
 /* enum log_level */

@@ -418,8 +418,7 @@ json_key(struct output_to *to, const struct show_key *k)
 
 	snprintf(hex, sizeof(hex), "%02x%02x%02x%02x", d[0], d[1], d[2], d[3]);
 	output_json_bytes(o, "id", &k->id);
-	output_json_str(
-	    o, "realm", k->k.realm == REALM_TOKENS ? "tokens" : "keys");
+	output_json_str(o, "realm", output_key_realm(k->k.realm));
 	output_json_str(o, "source", output_key_source(k->k.source));
 	output_json_str(o, "digest_prefix", hex);
 	json_time(o, "loaded", k->k.loaded);

@@ -14,9 +14,6 @@
 #include "chan.h"
 #include "secretfile.h"
 
-#define TOKENS_FILE_MAX (64 * 1024) /* bytes */
-#define SEPARATORS      ",\r\n"
-
 static int tokens_error(char *error, const char *fmt, ...)
     __attribute__((__format__(printf, 2, 3)));
 
@@ -188,7 +185,7 @@ tokens_parse(struct tokens *t, const char *text, size_t len,
 
 	while (text < end) {
 		for (n = 0; text + n < end; n++) {
-			if (memchr(SEPARATORS, text[n], 3) != NULL)
+			if (memchr(TOKENS_SEPARATORS, text[n], 3) != NULL)
 				break;
 		}
 		if (n > 0) {
@@ -252,7 +249,7 @@ tokens_read_variable(struct tokens *t, const char *name,
 
 static int
 tokens_read_file(struct tokens *t, const char *keyword, const char *path,
-    char error[TOKENS_ERROR_MAX])
+    enum key_source source, char error[TOKENS_ERROR_MAX])
 {
 	char why[TOKENS_ERROR_MAX], *text;
 	size_t len;
@@ -260,7 +257,7 @@ tokens_read_file(struct tokens *t, const char *keyword, const char *path,
 
 	text = secretfile_read(path, TOKENS_FILE_MAX, &len, why);
 	if (text != NULL) {
-		rv = tokens_parse(t, text, len, KEY_SOURCE_FILE, why);
+		rv = tokens_parse(t, text, len, source, why);
 		freezero(text, TOKENS_FILE_MAX + 1);
 	}
 	if (rv == -1)
@@ -306,14 +303,15 @@ tokens_read(const struct conf *conf, const struct tokens *old,
 	if (!d->enabled || !(d->auth_mode & DISTRIBUTED_AUTH_TOKEN))
 		return t;
 	if (d->token_path != NULL)
-		rv = tokens_read_file(t, "token_path", d->token_path, error);
+		rv = tokens_read_file(
+		    t, "token_path", d->token_path, KEY_SOURCE_FILE, error);
 	else if (d->token_env != NULL)
 		rv = tokens_read_variable(t, d->token_env, old, error);
 	else
 		rv = tokens_read_text(t, d, old, error);
 	if (rv == 0 && is_there(d->token_prev_path))
-		rv = tokens_read_file(
-		    t, "token_prev_path", d->token_prev_path, error);
+		rv = tokens_read_file(t, "token_prev_path", d->token_prev_path,
+		    KEY_SOURCE_PREVIOUS, error);
 	if (rv == -1) {
 		tokens_free(t);
 		return NULL;

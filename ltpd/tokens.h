@@ -31,7 +31,9 @@ struct tokens {
 	struct token *token;
 };
 
-#define TOKENS_ERROR_MAX 512
+#define TOKENS_ERROR_MAX  512
+#define TOKENS_FILE_MAX   (64 * 1024) /* bytes */
+#define TOKENS_SEPARATORS ",\r\n"
 
 /*
  * Those that the configuration asks for; none when it asks for none.  What

@@ -25,6 +25,7 @@ PROCESS = {"pid": (8, "=I"), "mechanism": (72, "B"),
            "landlock_abi": (74, "B"), "dumpable": (76, "B")}
 SHOW_KEYS = 4
 REALM_TOKENS = 1
+FILE, PREVIOUS = 3, 4     # enum key_source
 
 
 def message_types():
@@ -40,7 +41,7 @@ class Relay:
     """
     settings: what show config is to say, by name: value as the file has it,
     and origin.  process: fields of the processes of a role.  tokens: those
-    that are loaded.  version: what the node calls itself.
+    that are loaded, from a file or (token, source).  version: what the node calls itself.
     """
 
     def __init__(self, node, settings=None, process=None, tokens=(),
@@ -141,9 +142,10 @@ class Relay:
         return bytes(head) + self.version.encode() + b"node-a"
 
     def token(self, token):
-        """MSG_CTL_KEY of a token that came from a file."""
+        """MSG_CTL_KEY of a token."""
+        token, source = token if isinstance(token, tuple) else (token, FILE)
         ident = token.partition(":")[0] if ":" in token else ""
         digest = hashlib.sha256(token.encode()).digest()
-        payload = KEY.pack(digest[:4], 3, REALM_TOKENS, len(ident), 1, -1,
+        payload = KEY.pack(digest[:4], source, REALM_TOKENS, len(ident), 1, -1,
                            -1) + ident.encode()
         return self.message(self.types["MSG_CTL_KEY"], payload)

@@ -25,6 +25,7 @@ OLD_TOKEN = secrets.token_urlsafe(32)
 SEED = secrets.token_hex(32)
 SECRETS = {KEY, OTHER, WEAK, TOKEN, TOKEN.split(":")[1], OLD_TOKEN, SEED}
 MARK = {"ok": "[OK]", "warning": "[WARN]", "error": "[ERR]"}
+PREVIOUS = (OLD_TOKEN, relay.PREVIOUS)
 WORKER = 2      # enum role
 
 UNUSED = """\
@@ -481,11 +482,14 @@ def test_tokens_that_are_none(down, settings, token, said):
 
 @pytest.mark.parametrize("content, mode, mark, said", [
     (TOKEN, 0o604, "[ERR]", "DIR/token: mode 0604 is too open"),
-    ("", 0o600, "[ERR]", "not one line of printable characters"),
-    ("a b", 0o600, "[ERR]", "not one line of printable characters"),
-    ("agent-7:", 0o600, "[ERR]", "not one line of printable characters"),
+    (f"{TOKEN}\n{OLD_TOKEN}\r\n", 0o600, "[OK]", "DIR/token"),
+    ("", 0o600, "[ERR]", "DIR/token: no token"),
+    ("a b", 0o600, "[ERR]", "token 1 is not of printable ASCII"),
+    (f"{TOKEN}\nagent-7:", 0o600, "[ERR]", "token 2 has an empty secret"),
     ("agent-7:" + WEAK, 0o600, "[WARN]", "DIR/token: can be guessed"),
-    ("x" * 5000, 0o600, "[ERR]", "larger than")])
+    (f"{TOKEN}\n{WEAK}", 0o600, "[WARN]", "DIR/token: can be guessed"),
+    ("x" * 5000, 0o600, "[ERR]", "token 1 is too long"),
+    ("x" * 70000, 0o600, "[ERR]", "larger than")])
 def test_token_files(down, content, mode, mark, said):
     rewrite(down, distributed(token_path=token_file(down, content, mode)))
     got, detail, _ = row(down, "token")
@@ -510,7 +514,7 @@ def test_a_token_that_is_loaded(node):
         assert "token=file:ok" in security(node, "-s", str(r.path))[1]
 
 
-@pytest.mark.parametrize("loaded", [[], [OLD_TOKEN]])
+@pytest.mark.parametrize("loaded", [[], [OLD_TOKEN], [TOKEN, OLD_TOKEN]])
 def test_a_token_that_is_stale(node, loaded):
     said = running(node, token_path=token_file(node))
     with relay.Relay(node, said, tokens=loaded) as r:
@@ -520,9 +524,9 @@ def test_a_token_that_is_stale(node, loaded):
 
 
 @pytest.mark.parametrize("there, loaded, mark, said", [
-    (True, [TOKEN, OLD_TOKEN], "[OK]", "DIR/prev, as loaded"),
+    (True, [TOKEN, PREVIOUS], "[OK]", "DIR/prev, as loaded"),
     (True, [TOKEN], "[ERR]", "DIR/prev: stale, reload needed"),
-    (False, [TOKEN, OLD_TOKEN], "[ERR]", "DIR/prev: stale, reload needed"),
+    (False, [TOKEN, PREVIOUS], "[ERR]", "DIR/prev: stale, reload needed"),
     (False, [TOKEN], "[OK]", "DIR/prev: there is none")])
 def test_the_previous_token(node, there, loaded, mark, said):
     prev = token_file(node, OLD_TOKEN, name="prev")

@@ -237,7 +237,7 @@ def test_show_keys(lab):
         assert after["carol"] == keys["carol"]
         assert after["alice"]["last_used"] is None
         text = node.ctl("show", "keys").stdout
-        assert re.search(rf"^bob +file +{digest(BOB)} +\S+Z +2 \S+Z$", text,
+        assert re.search(rf"^bob +keys +file +{digest(BOB)} +\S+Z +2 \S+Z$", text,
                          re.M)
         assert ALICE not in text and BOB not in text and alice not in text
 

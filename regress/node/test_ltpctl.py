@@ -239,7 +239,8 @@ def test_show_keys(lab):
                                 k["loaded"])
             row, = [line.split() for line in out.splitlines()
                     if line.startswith(name)]
-            assert row[:4] == [name, source, k["digest_prefix"], k["loaded"]]
+            assert row[:5] == [name, "keys", source, k["digest_prefix"],
+                               k["loaded"]]
             assert key not in out
 
 

@@ -4,6 +4,7 @@ certificates, and that they change without a session being lost.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from pki import Authority
 
 OLD = "3f9a0c47d1b2e6855a4c90b7"
 NEW = "c1d75f2e80a94b3366f0e912"
+KEY = "e7a1940bb3d65c2f80d4a1b7"
 PAUSE = 2.0         # longer than a second look and a report take
 
 
@@ -196,6 +198,50 @@ def test_the_previous_token_is_good_during_a_rollover(lab):
         assert node.lets_in(NEW)
 
 
+def shown_tokens(node):
+    """What is loaded, in the order of show keys, whose table agrees."""
+    rows = [k for k in ops.ctl_json(node, "show", "keys")
+            if k["realm"] == "tokens"]
+    table = [line.split() for line in
+             node.ctl("show", "keys").stdout.splitlines()]
+    assert table[0][:3] == ["ID", "REALM", "SOURCE"]
+    assert table[1:] == [[k["id"] or "-", "tokens", k["source"],
+                          k["digest_prefix"], k["loaded"], "-", "-"]
+                         for k in rows]
+    assert all(k["sessions"] is None and k["last_used"] is None
+               for k in rows)
+    return [(k["id"], k["source"], k["digest_prefix"]) for k in rows]
+
+
+def digest(token):
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+def test_show_keys_has_tokens_and_where_they_come_from(lab):
+    named = f"alice:{OLD}"
+    with with_file(lab) as node:
+        assert shown_tokens(node) == [("", "file", digest(OLD))]
+        node.token(OLD, "token.prev")
+        file_of(node, NEW, named)
+        assert reload(node).returncode == 0
+        # An id, and the digest of the whole line.
+        assert shown_tokens(node) == [("", "file", digest(NEW)),
+                                      ("alice", "file", digest(named)),
+                                      ("", "previous", digest(OLD))]
+    for source, rows in (("config", {"token": OLD}),
+                         ("environment", {"token_env": "AGENT_TOKEN"})):
+        with started(lab, kind=Remote, env={"AGENT_TOKEN": OLD},
+                     distributed=rows) as node:
+            assert shown_tokens(node) == [("", source, digest(OLD))]
+
+
+def test_show_keys_has_no_token_of_a_bad_file(lab):
+    with with_file(lab, errors="token_path") as node:
+        file_of(node, NEW, mode=0o644)
+        waits_until(lambda: not node.lets_in(OLD), "nobody is let in")
+        assert shown_tokens(node) == []
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_bad_token_file_does_what_reload_failure_says(lab, keep):
     how = {"reload_failure": "keep"} if keep else {}
@@ -212,6 +258,23 @@ def test_a_bad_token_file_does_what_reload_failure_says(lab, keep):
         file_of(node, NEW)
         waits_until(lambda: node.lets_in(NEW), "the new token")
         assert node.log_lines("error .*token_path: .*mode 0644 is too open")
+
+
+@pytest.mark.parametrize("how", ["reload", "replace"])
+def test_a_bad_key_file_does_not_keep_tokens_from_changing(lab, how):
+    with prepared(lab, {"alice": KEY}, kind=Remote, errors="keys") as node:
+        node.secrets.add(KEY)
+        node.distributed["token_path"] = file_of(node, OLD)
+        node.again()
+        node.start()
+        (node.dir / "keys.json").chmod(0o644)
+        wait_for(lambda: node.log_lines("error .*mode 0644"), "it is seen")
+        file_of(node, NEW)
+        if how == "reload":
+            assert reload(node).returncode == 1
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert not node.lets_in(OLD)
+        node.stop()
 
 
 def test_a_token_of_the_environment_is_wiped_and_survives_a_reload(lab):

@@ -214,7 +214,8 @@ def test_libcrypto_is_loaded_by_who_signs_or_verifies_alone(name):
     direct = run("readelf", "-W", "-d", str(BUILD / name)).stdout
     loaded = run("ldd", str(BUILD / name)).stdout
     assert "libbsd.so" in direct and "libc.so" in loaded
-    signs = name in ("ltp-audit/ltp-audit", "ltpctl/ltpctl")
+    signs = name in ("ltp-audit/ltp-audit", "ltpctl/ltpctl",
+                     "ltp-sign/ltp-sign", "ltp-worker/ltp-worker-tls")
     assert ("libcrypto" in direct, "libcrypto" in loaded) == (signs, signs)
 
 

@@ -169,6 +169,8 @@ names_out_of_range_are_unknown(void **state)
 	assert_string_equal(output_dialect(200), "unknown");
 	assert_string_equal(output_key_source(KEY_SOURCE_FILE), "file");
 	assert_string_equal(output_key_source(200), "unknown");
+	assert_string_equal(output_key_realm(REALM_TOKENS), "tokens");
+	assert_string_equal(output_key_realm(200), "unknown");
 	assert_string_equal(output_log_level(0), "none");
 	assert_string_equal(output_log_level(200), "unknown");
 }

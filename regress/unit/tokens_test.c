@@ -252,6 +252,8 @@ the_previous_file_may_be_missing_but_not_bad(void **state)
 	assert_non_null(t);
 	assert_int_equal(t->count, 2);
 	assert_token(&t->token[1], "old", "");
+	assert_int_equal(t->token[0].source, KEY_SOURCE_FILE);
+	assert_int_equal(t->token[1].source, KEY_SOURCE_PREVIOUS);
 	tokens_free(t);
 	put("prev", "old\n", 0644);
 	assert_null(tokens_read(&conf, NULL, error));

@@ -25,6 +25,7 @@ typedef struct x509_st X509;
 #define XN_FLAG_RFC2253                      0x1110317UL
 
 void X509_free(X509 *);
+int X509_up_ref(X509 *);
 void X509_CRL_free(X509_CRL *);
 const ASN1_TIME *X509_get0_notBefore(const X509 *);
 const ASN1_TIME *X509_get0_notAfter(const X509 *);
