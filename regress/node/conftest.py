@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-pytest.register_assert_rewrite("node", "echo")
+pytest.register_assert_rewrite("node", "echo", "remote")
 
 import node as harness  # noqa: E402
 

@@ -26,6 +26,8 @@ class Authority:
     def fresh(key, kind="ec"):
         how = {"ec": ["-newkey", "ec", "-pkeyopt",
                       "ec_paramgen_curve:prime256v1"],
+               "p384": ["-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:secp384r1"],
                "rsa": ["-newkey", "rsa:2048"],
                "weak": ["-newkey", "rsa:1024"]}
         return [*how[kind], "-nodes", "-keyout", key]
@@ -39,10 +41,10 @@ class Authority:
         self.stage.own(key, 0o600)
 
     def issue(self, name, *, san="DNS:localhost,IP:127.0.0.1",
-              usage=SERVER, days=365, cn=None, kind="ec"):
+              usage=SERVER, days=365, cn=None, kind="ec", late=False):
         """
         A certificate and its key, in this order.  days: how long it is good
-        from now on; negative: it ended so long ago.
+        from now on; negative: it ended so long ago.  late: it is not yet.
         """
         cert = self.home / f"{name}.crt"
         key = self.home / f"{name}.key"
@@ -52,25 +54,49 @@ class Authority:
                        (f"subjectAltName={san}\n" if san else ""))
         self.openssl("req", "-new", *self.fresh(key, kind), "-out", csr,
                      "-subj", f"/CN={cn or name}")
-        self.serial += 1
-        self.openssl("x509", "-req", "-in", csr, "-CA", self.cert, "-CAkey",
-                     self.key, "-set_serial", self.serial, "-days", days,
-                     "-extfile", ext, "-out", cert)
+        if late:
+            self.ca("-batch", "-notext", "-in", csr, "-extfile", ext,
+                    "-startdate", "20990101000000Z",
+                    "-enddate", "20990201000000Z", "-out", cert)
+        else:
+            self.serial += 1
+            self.openssl("x509", "-req", "-in", csr, "-CA", self.cert,
+                         "-CAkey", self.key, "-set_serial", self.serial,
+                         "-days", days, "-extfile", ext, "-out", cert)
         self.own(cert, key)
         return cert, key
 
-    def crl(self, days):
-        """A list of nobody, good for so long from now on."""
-        path = self.home / "ca.crl"
-        (self.home / "index").write_text("")
-        (self.home / "crl.cnf").write_text(
+    def alone(self, name, usage=CLIENT):
+        """One that nobody but itself vouches for, and its key."""
+        cert = self.home / f"{name}.crt"
+        key = self.home / f"{name}.key"
+        self.openssl("req", "-x509", *self.fresh(key), "-out", cert,
+                     "-subj", f"/CN={name}", "-addext",
+                     f"extendedKeyUsage={usage}")
+        self.own(cert, key)
+        return cert, key
+
+    def ca(self, *args):
+        """As a CA that keeps records; they are those of this call."""
+        (self.home / "ca.cnf").write_text(
             "[ca]\ndefault_ca = x\n[x]\n"
-            f"database = {self.home / 'index'}\ndefault_md = sha256\n")
+            f"database = {self.home / 'index'}\ndefault_md = sha256\n"
+            f"new_certs_dir = {self.home}\nrand_serial = yes\n"
+            "policy = any\n[any]\ncommonName = supplied\n")
+        if "-gencrl" not in args:
+            (self.home / "index").write_text("")
+        self.openssl("ca", "-config", self.home / "ca.cnf",
+                     "-keyfile", self.key, "-cert", self.cert, *args)
+
+    def crl(self, days, revoked=()):
+        """A list, good for so long from now on."""
+        path = self.home / "ca.crl"
         when = [] if days > 0 else [
             "-crl_lastupdate", "20200101000000Z",
             "-crl_nextupdate", "20200102000000Z"]
-        self.openssl("ca", "-gencrl", "-config", self.home / "crl.cnf",
-                     "-keyfile", self.key, "-cert", self.cert, "-out", path,
-                     *(when or ["-crldays", days]))
+        (self.home / "index").write_text("")
+        for cert in revoked:
+            self.ca("-revoke", cert)
+        self.ca("-gencrl", "-out", path, *(when or ["-crldays", days]))
         self.stage.own(path, 0o644)
         return path
