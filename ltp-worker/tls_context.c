@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -38,9 +39,11 @@
 /* Who comes back within this time need not ask ltp-sign again. */
 #define TLS_TICKET_SECS 600
 
+/* The dates of certificates take the time zone, which is a file. */
 int
 tls_library_init(void)
 {
+	tzset();
 	return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_LOAD_SSL_STRINGS |
 				    OPENSSL_INIT_LOAD_CRYPTO_STRINGS,

@@ -21,66 +21,19 @@ import websockets
 from websockets.exceptions import InvalidStatusCode
 
 import ops
-import remote
 from memory import forms, needs_trace, scan
 from node import (BUILD, PING, PONG, TEXT, TIMEOUT, Response, Wire,
                   close, compact, frame, header, mask, request, same, table,
                   wait_for)
 from ops import prepared
 from pki import Authority
-from remote import (TlsWire, ack, alive, beat, bearer, error, greeted, hello,
-                    put_pair, trusting)
+from remote import (RECORD_MAX, SHARED, V12, V13, VERSIONS, Secured, TlsWire,
+                    ack, alive, beat, bearer, entered, error, greeted, hello,
+                    put_pair, secured)
 
-SHARED = "7c40d1b58e93a2f6617b0c5d48ea93f2"
 GRACE = 1.5         # seconds that something may come too late
 MANY = 500          # of those who stop in the middle
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-VERSIONS = table(("TLS 1.2", V12), ("TLS 1.3", V13))
 KINDS = ("rsa", "ec", "p384")
-NO_LIMITS = {"max_half_open_per_ip": 0, "max_connections_per_ip": 0,
-             "auth_failure_limit": 0, "control_limit_rps": 0}
-
-
-class Remote(remote.Remote):
-    """With TLS and a token for all; key: its kind."""
-
-    def __init__(self, stage, *, authority, key="ec", distributed=None,
-                 tls=None, **settings):
-        super().__init__(stage, secrets=(SHARED,), distributed={
-            "token": SHARED, **(distributed or {})},
-            **{**NO_LIMITS, **settings})
-        self.authority = authority
-        self.pair = authority.issue(f"server-{key}", kind=key)
-        put_pair(self, *self.pair)
-        self.tls = {"cert_path": str(self.dir / "server.crt"),
-                    "key_path": str(self.dir / "server.key"), **(tls or {})}
-        self.context = trusting(authority)
-
-    def speaking(self, version):
-        context = trusting(self.authority)
-        context.minimum_version = context.maximum_version = version
-        return context
-
-    def wire(self, version=None, begin=True, **how):
-        context = self.context if version is None else self.speaking(version)
-        w = TlsWire(self.remote, context, begin, **how)
-        self.wires.append(w)
-        return w
-
-    def tcp(self, **how):
-        w = Wire(self.remote, **how)
-        self.wires.append(w)
-        return w
-
-
-@contextlib.contextmanager
-def secured(lab, authority, **settings):
-    with prepared(lab, kind=Remote, authority=authority,
-                  **settings) as node:
-        node.start()
-        node.settle()
-        yield node
-        node.stop()
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +64,6 @@ def fresh(lab, authority):
     """One that has counted nothing yet."""
     with secured(lab, authority) as node:
         yield node
-
-
-def enter(node, client="c", **how):
-    w = node.wire(**how)
-    w.upgrade(bearer(SHARED))
-    w.say(hello(client_id=client))
-    return w, greeted(w)
 
 
 # ---- openssl s_client ----
@@ -352,7 +298,7 @@ def test_python_holds_a_whole_conversation(any_key, version):
         return json.loads(await ws.recv())
 
     async def main():
-        context = any_key.speaking(version)
+        context = any_key.context(version)
         async with websockets.connect(
                 "wss://localhost:%d/" % any_key.remote[1], ssl=context,
                 host="127.0.0.1", compression="deflate",
@@ -471,10 +417,10 @@ def test_who_does_not_speak_tls_is_counted(fresh):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_many_messages_in_one_record(node, version):
-    w, session = enter(node, version=version)
+    w, session = entered(node, version=version)
     data = b"".join(frame(TEXT, compact(beat(session, n)))
                     for n in range(100))
-    assert len(data) <= remote.RECORD_MAX
+    assert len(data) <= RECORD_MAX
     w.send(data)
     for n in range(100):
         w.expect(ack())
@@ -500,7 +446,7 @@ def test_a_message_in_records_of_a_byte(node, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_record_in_segments_of_a_byte(node, version):
-    w, session = enter(node, version=version)
+    w, session = entered(node, version=version)
     data = w.seal(frame(TEXT, compact(beat(session, 1))) +
                   frame(TEXT, compact(beat(session, 2))))
     for byte in data:
@@ -511,7 +457,7 @@ def test_a_record_in_segments_of_a_byte(node, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_records_that_say_nothing_are_no_end(node, version):
-    w, session = enter(node, version=version)
+    w, session = entered(node, version=version)
     # Python's write of nothing makes no record; a ping without a pong does.
     for seq in range(3):
         w.send(b"\x8a\x80\x00\x00\x00\x00" * 10)
@@ -522,7 +468,7 @@ def test_records_that_say_nothing_are_no_end(node, version):
 def test_a_message_as_large_as_may_be(node, version):
     """Over many records, sent as one stream, and a small one behind it."""
     limit = 1048576
-    w, session = enter(node, version=version)
+    w, session = entered(node, version=version)
     message = beat(session, 1)
     message["pad"] = "x" * (limit - len(compact({**message, "pad": ""})))
     data = compact(message)
@@ -535,7 +481,7 @@ def test_a_message_as_large_as_may_be(node, version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_who_says_too_much_hears_why_all_the_same(fresh, version):
     """What still comes is thrown away, lest a reset destroys the reply."""
-    w, _ = enter(fresh, version=version)
+    w, _ = entered(fresh, version=version)
     size = 1048577
     w.send(header(TEXT, size), mask(b"x" * size))
     w.expect(error("message_too_large", "message too large"))
@@ -546,7 +492,7 @@ def test_who_says_too_much_hears_why_all_the_same(fresh, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_close_notify_without_a_close_ends_it(fresh, version):
-    w, session = enter(fresh, version=version)
+    w, session = entered(fresh, version=version)
     w.say(beat(session, 1))
     w.expect(ack())
     w.notify()
@@ -556,13 +502,13 @@ def test_a_close_notify_without_a_close_ends_it(fresh, version):
 
 
 def test_an_end_without_close_notify_is_an_end(fresh):
-    w, _ = enter(fresh)
+    w, _ = entered(fresh)
     w.drop()
     fresh.samples_are({"ltp_ws_connections_current": 0})
 
 
 def test_noise_in_place_of_a_record_is_the_end(fresh):
-    w, session = enter(fresh)
+    w, session = entered(fresh)
     good = bytearray(w.seal(frame(TEXT, compact(beat(session, 1)))))
     good[-1] ^= 1
     w.sock.sendall(good)
@@ -574,7 +520,7 @@ def test_noise_in_place_of_a_record_is_the_end(fresh):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_end_is_said_in_tls_too(node, version):
     """A close frame, a close_notify, and only then the end."""
-    w, _ = enter(node, version=version)
+    w, _ = entered(node, version=version)
     w.send(close(1000))
     w.expect_close(1000)
 
@@ -667,11 +613,11 @@ def fill_up(w, frames=200000):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_who_reads_late_gets_every_answer(fresh, version):
-    w, session = enter(fresh, version=version, rcvbuf=4096)
+    w, session = entered(fresh, version=version, rcvbuf=4096)
     sent, rest = fill_up(w)
     assert rest, "the node took everything"
     # It is served, one worker or not, while that one is stuck.
-    other, own = enter(fresh, "other")
+    other, own = entered(fresh, "other")
     alive(other, own, 1, "other")
     w.sock.setblocking(False)
     got, size = b"", sent * 127
@@ -695,7 +641,7 @@ def test_who_reads_late_gets_every_answer(fresh, version):
 def test_who_never_reads_is_closed(lab, authority):
     with secured(lab, authority, gc_interval_ms=200,
                  distributed={"idle_timeout_ms": 1000}) as node:
-        w, _ = enter(node, rcvbuf=4096)
+        w, _ = entered(node, rcvbuf=4096)
         _, rest = fill_up(w)
         assert rest, "the node took everything"
         node.samples_are({"ltp_ws_connections_current": 0}, 2 * TIMEOUT)
@@ -708,7 +654,7 @@ def test_who_is_one_too_many_is_told_so_behind_the_handshake(lab, authority,
                                                              version):
     with secured(lab, authority,
                  distributed={"max_connections": 1}) as node:
-        w, session = enter(node)
+        w, session = entered(node)
         for n in range(3):
             late = node.wire(version)
             if n:
@@ -724,7 +670,7 @@ def test_who_is_one_too_many_is_told_so_behind_the_handshake(lab, authority,
 
 def test_a_recorded_conversation_dies_at_its_second_message(node):
     """On other connections, and so on other workers."""
-    w, session = enter(node, "rec")
+    w, session = entered(node, "rec")
     said = [compact(hello(client_id="rec")),
             *(compact(beat(session, n, "rec")) for n in (1, 2))]
     for message in said[1:]:
@@ -853,7 +799,7 @@ def test_who_stops_in_the_middle_is_gone_at_the_deadline(lab, authority,
         good = []
         for n in range(5):
             start = time.monotonic()
-            good.append(enter(node, f"good-{n}"))
+            good.append(entered(node, f"good-{n}"))
             assert time.monotonic() - start < 0.5
         assert time.monotonic() - begun < limit, "this host is too slow"
         assert not any(s.ended() for s in crowd), "somebody was cut off"
@@ -917,7 +863,7 @@ class Keys:
 def test_the_private_key_is_in_the_memory_of_ltp_sign_alone(lab, authority,
                                                             kind):
     keys = Keys()
-    with prepared(lab, kind=Remote, authority=authority, key=kind,
+    with prepared(lab, kind=Secured, authority=authority, key=kind,
                   workers=2, log_level="trace") as node:
         node.settings["audit_log_file"] = str(node.dir / "audit.jsonl")
         keys.put("first", node.pair[1])
@@ -944,7 +890,7 @@ def test_the_private_key_is_in_the_memory_of_ltp_sign_alone(lab, authority,
 def conversations(node):
     for n in range(8):
         for version in V12, V13:
-            w, session = enter(node, f"c{n}", version=version)
+            w, session = entered(node, f"c{n}", version=version)
             alive(w, session, 1, f"c{n}")
             w.drop()
 
