@@ -99,8 +99,8 @@ def trusting(authority):
 
 class TlsWire(Wire):
     """
-    Each send is a record of its own, up to 16 KiB.  An end without a
-    close_notify is an error, and so is an alert.
+    Each send is a record of its own, up to 16 KiB.  An alert is an error,
+    and so is an end without one, if the context says so.
     """
 
     def __init__(self, address, context, begin=True, **how):
@@ -163,6 +163,8 @@ class TlsWire(Wire):
                 return data != b""
             except ssl.SSLWantReadError:
                 self.feed()
+            except ssl.SSLZeroReturnError:
+                return False
 
     def readable(self, seconds):
         """Whether there is anything but TLS's own affairs."""
@@ -179,11 +181,14 @@ class TlsWire(Wire):
                 self.sock.settimeout(TIMEOUT)
         return True
 
-    def notify(self):
-        """Say that nothing follows; what comes may still be read."""
+    def notify(self, last=b""):
+        """
+        Say that nothing follows what was sealed last; what comes may still
+        be read.
+        """
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
-        self.flush()
+        self.sock.sendall(last + self.outgoing.read())
 
 
 class Secured(Remote):
@@ -205,6 +210,8 @@ class Secured(Remote):
     def context(self, version=None, pair=None):
         """Of a client; pair: its certificate and key."""
         context = trusting(self.authority)
+        # Python takes the end of the connection for one.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         if version is not None:
             context.minimum_version = context.maximum_version = version
         if pair is not None:
