@@ -39,6 +39,7 @@
 /* Who comes back within this time need not ask ltp-sign again. */
 #define TLS_TICKET_SECS 600
 
+/* The dates of certificates take the time zone, which is a file. */
 int
 tls_library_init(void)
 {
