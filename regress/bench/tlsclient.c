@@ -19,7 +19,6 @@
 struct tlsclient {
 	SSL_CTX *ctx;
 	X509 *certificate; /* NULL: any */
-	bool resume;
 	SSL_SESSION *ticket; /* the last one that came */
 	uint64_t full, resumed;
 };
@@ -72,7 +71,6 @@ tlsclient_new(const char *version, const char *certificate, bool resume)
 		err(1, NULL);
 	/* The library writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
-	t->resume = resume;
 	if (certificate != NULL)
 		t->certificate = tlsclient_certificate(certificate);
 	if ((t->ctx = SSL_CTX_new(TLS_client_method())) == NULL ||
@@ -92,6 +90,18 @@ tlsclient_new(const char *version, const char *certificate, bool resume)
 	return t;
 }
 
+/* A copy, since the library lets nobody use a session of TLS 1.3 twice. */
+static void
+tlsclient_offer(struct tlsclient *t, SSL *ssl)
+{
+	SSL_SESSION *session = SSL_SESSION_dup(t->ticket);
+
+	if (session == NULL || SSL_set_session(ssl, session) != 1)
+		tlsclient_die("ticket");
+	SSL_SESSION_free(session);
+	SSL_set_app_data(ssl, t);
+}
+
 SSL *
 tlsclient_open(struct tlsclient *t, int fd)
 {
@@ -99,8 +109,8 @@ tlsclient_open(struct tlsclient *t, int fd)
 
 	if (ssl == NULL || SSL_set_fd(ssl, fd) != 1)
 		tlsclient_die("TLS");
-	if (t->ticket != NULL && SSL_set_session(ssl, t->ticket) != 1)
-		tlsclient_die("ticket");
+	if (t->ticket != NULL)
+		tlsclient_offer(t, ssl);
 	SSL_set_connect_state(ssl);
 	return ssl;
 }
@@ -126,8 +136,7 @@ tlsclient_check(struct tlsclient *t, SSL *ssl)
 		return;
 	}
 	t->full++;
-	/* Those that began together had no ticket yet. */
-	if (t->resume && t->resumed > 0)
+	if (SSL_get_app_data(ssl) != NULL)
 		errx(1, "TLS: a ticket was not taken");
 	if (t->certificate == NULL)
 		return;
