@@ -329,6 +329,9 @@ class Bench:
         if name != "connect":
             return self.cell(server, name)
         result = self.load(server, "connect", TLS_CONNECTIONS)
+        if getattr(server, "resumed", False) and \
+                result["resumed"] < TLS_CONNECTIONS:
+            raise BenchError(f"{server.name}: no tickets")
         return {**result, "shares": probe.shares(server, result)}
 
     def run(self):
