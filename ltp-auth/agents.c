@@ -160,13 +160,15 @@ agents_by_id(const struct agents *a, uint64_t hash, const struct agent_id *id)
 	return NULL;
 }
 
+/* No worker speaks for another one's connections. */
 static struct agent *
-agents_by_conn(const struct agents *a, uint64_t conn)
+agents_by_conn(
+    const struct agents *a, const struct agent_owner *o, uint64_t conn)
 {
 	struct agent *g;
 
 	LIST_FOREACH(g, bucket_of_conn(a, conn), by_conn) {
-		if (g->conn == conn)
+		if (g->conn == conn && g->owner == o)
 			return g;
 	}
 	return NULL;
@@ -224,7 +226,7 @@ agents_enter(struct agents *a, struct agent_owner *o, uint64_t conn,
 	struct agent *g;
 
 	replaced->owner = NULL;
-	if (agents_by_conn(a, conn) != NULL)
+	if (agents_by_conn(a, o, conn) != NULL)
 		return AGENTS_TWICE;
 	if ((g = agents_by_id(a, hash, id)) == NULL)
 		return agents_add(a, o, conn, id, hash);
@@ -238,7 +240,7 @@ agents_enter_again(struct agents *a, struct agent_owner *o, uint64_t conn,
 {
 	const struct agent *g = agents_by_id(a, hash_of_id(a, id), id);
 
-	if (g == NULL || g->conn <= conn || agents_by_conn(a, conn) != NULL)
+	if (g == NULL || g->conn <= conn || agents_by_conn(a, o, conn) != NULL)
 		return agents_enter(a, o, conn, id, replaced);
 	replaced->owner = o;
 	replaced->conn = conn;
@@ -248,10 +250,9 @@ agents_enter_again(struct agents *a, struct agent_owner *o, uint64_t conn,
 void
 agents_left(struct agents *a, struct agent_owner *o, uint64_t conn)
 {
-	struct agent *g = agents_by_conn(a, conn);
+	struct agent *g = agents_by_conn(a, o, conn);
 
-	/* No worker speaks for another one's connections. */
-	if (g != NULL && g->owner == o)
+	if (g != NULL)
 		agent_free(a, g);
 }
 

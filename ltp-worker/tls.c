@@ -406,6 +406,18 @@ tls_is_end(int error, unsigned long e)
 #endif
 }
 
+/* Once in a wake-up, too: the peer may send faster than we throw away. */
+static ssize_t
+tls_read_raw(struct tls *t, void *buf, size_t size)
+{
+	if (!t->may_read) {
+		errno = EAGAIN;
+		return -1;
+	}
+	t->may_read = false;
+	return recv(t->fd, buf, size, 0);
+}
+
 ssize_t
 tls_read(struct tls *t, void *buf, size_t size)
 {
@@ -414,7 +426,7 @@ tls_read(struct tls *t, void *buf, size_t size)
 	if (t->broken)
 		return tls_broken(t);
 	if (t->over)
-		return recv(t->fd, buf, size, 0);
+		return tls_read_raw(t, buf, size);
 	ERR_clear_error();
 	errno = 0;
 	if ((n = SSL_read(t->ssl, buf, (int)size)) > 0)

@@ -25,9 +25,10 @@ signing_send(struct parent *p, struct tlsfiles *f)
 	struct msg_conf_tls m;
 	int fds[2];
 
-	/* Both copies share the place to read from. */
-	if (lseek(f->key_fd, 0, SEEK_SET) == -1)
-		return -1;
+	/*
+	 * Where to read from is one place for us and all copies; ltp-sign sets
+	 * it, and may be reading by an earlier one now.
+	 */
 	fds[0] = dup(f->fd);
 	fds[1] = dup(f->key_fd);
 	if (fds[0] == -1 || fds[1] == -1) {

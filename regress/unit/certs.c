@@ -70,9 +70,11 @@ cert_make(const struct cert_wish *wish, const struct cert *issuer)
 	cert_extend(c.x, above, NID_basic_constraints,
 	    wish->ca ? "critical,CA:TRUE" : NULL);
 	cert_extend(c.x, above, NID_subject_alt_name, wish->san);
+	cert_extend(c.x, above, NID_subject_alt_name, wish->san_too);
 	cert_extend(c.x, above, NID_ext_key_usage, wish->eku);
 	assert_true(X509_sign(c.x, issuer == NULL ? c.key : issuer->key,
-			EVP_sha256()) > 0);
+			EVP_get_digestbyname(
+			    wish->md == NULL ? "SHA256" : wish->md)) > 0);
 	return c;
 }
 
