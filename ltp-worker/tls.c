@@ -31,6 +31,8 @@
  */
 #define TLS_NOISE_RPS   1
 #define TLS_NOISE_BURST 32
+/* Of a message, RFC 8446, section 4; not in all libraries' headers. */
+#define TLS_KEY_UPDATE 24
 
 struct tls {
 	struct tls_desk *desk;
@@ -220,7 +222,7 @@ tls_hear(int sent, int version, int type, const void *data, size_t len,
 	(void)ssl;
 	if (sent != 0 ? type != SSL3_RT_ALERT
 		      : type != SSL3_RT_HANDSHAKE || len == 0 ||
-			    p[0] != SSL3_MT_KEY_UPDATE)
+			    p[0] != TLS_KEY_UPDATE)
 		return;
 	/* The next record will not be read. */
 	if (!limit_allow(

@@ -77,6 +77,8 @@
 	}
 #define TAILQ_FIRST(head)      ((head)->tqh_first)
 #define TAILQ_NEXT(elm, field) ((elm)->field.tqe_next)
+#define TAILQ_LAST(head, headname) \
+	(*(((struct headname *)((head)->tqh_last))->tqh_last))
 #define TAILQ_EMPTY(head)      (TAILQ_FIRST(head) == NULL)
 #define TAILQ_FOREACH(var, head, field)                \
 	for ((var) = TAILQ_FIRST(head); (var) != NULL; \
