@@ -61,13 +61,13 @@ agent_free(struct agents *a, struct agent *g)
 void
 agents_free(struct agents *a)
 {
-	struct agent *g;
+	struct agent *g, *next;
 	size_t i;
 
 	if (a == NULL)
 		return;
 	for (i = 0; i <= a->mask; i++) {
-		while ((g = LIST_FIRST(&a->by_id[i])) != NULL)
+		LIST_FOREACH_SAFE(g, &a->by_id[i], by_id, next)
 			agent_free(a, g);
 	}
 	free(a->by_id);
@@ -259,8 +259,8 @@ agents_left(struct agents *a, struct agent_owner *o, uint64_t conn)
 void
 agents_left_all(struct agents *a, struct agent_owner *o)
 {
-	struct agent *g;
+	struct agent *g, *next;
 
-	while ((g = LIST_FIRST(&o->seats)) != NULL)
+	LIST_FOREACH_SAFE(g, &o->seats, seats, next)
 		agent_free(a, g);
 }

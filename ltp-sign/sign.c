@@ -132,7 +132,7 @@ sign_conf_commit(struct sign *s)
 
 /* ---- questions ---- */
 
-/* What was refused is said once a second, not each time. */
+/* What was refused is said once a second and at the end, not each time. */
 static void
 sign_report(int fd, short what, void *arg)
 {
@@ -224,6 +224,8 @@ sign_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 		log_warnx("worker: %s", chan_violation(ch));
 		child_accuse(peer->sign->parent, &peer->who);
 	}
+	if (peer->refused > 0)
+		sign_report(-1, 0, peer->sign);
 	TAILQ_REMOVE(&peer->sign->workers, peer, entry);
 	chan_free(ch);
 	free(peer);

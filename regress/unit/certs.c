@@ -24,7 +24,7 @@ cert_key(const char *kind)
 	if (kind == NULL)
 		kind = "P-256";
 	if (strncmp(kind, "RSA:", 4) == 0)
-		key = EVP_RSA_gen((unsigned)atoi(kind + 4));
+		key = EVP_RSA_gen((unsigned)strtoul(kind + 4, NULL, 10));
 	else if (strcmp(kind, "ED25519") == 0)
 		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	else

@@ -45,6 +45,10 @@
 #define LIST_FOREACH(var, head, field)                \
 	for ((var) = LIST_FIRST(head); (var) != NULL; \
 	     (var) = LIST_NEXT(var, field))
+#define LIST_FOREACH_SAFE(var, head, field, tvar)                  \
+	for ((var) = LIST_FIRST(head);                             \
+	     (var) != NULL && ((tvar) = LIST_NEXT(var, field), 1); \
+	     (var) = (tvar))
 #define LIST_INIT(head)                  \
 	do {                             \
 		LIST_FIRST(head) = NULL; \
