@@ -705,6 +705,36 @@ def test_a_sign_that_lies_to_the_supervisor_is_killed(lab, count):
         watch.end("lies of sign", sent=len(told), kills=len(killed))
 
 
+def test_a_certificate_may_come_while_tokens_are_on_their_way(lab):
+    """
+    One worker keeps new tokens waiting; a reload with a new certificate takes
+    their place, and its key is there when it is in force.
+    """
+    with vault(lab, "ltp-worker-tls", slots=2, workers=2) as (node, plan,
+                                                              trust):
+        authority = Authority(lab.stage, ops.scratch(lab), "other")
+        trust.load_verify_locations(str(authority.cert))
+        del node.distributed["token"]
+        node.distributed["token_path"] = node.token(OLD)
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        plan.go("deaf", players=1)
+        node.token(OLD + "\n" + OLD + "0")
+        # More than a few pings.
+        plan.until(lambda: plan.control.word > 64, "tokens are on their way")
+        put_pair(node, *authority.issue("second"))
+        assert node.ctl("reload").returncode == 0
+        assert "did not acknowledge a configuration" in \
+            violations(node).values()
+        plan.stop()
+        plan.reform("ltp-worker-tls")
+        node.settle()
+        with node.agent(trust) as tls:
+            assert ("commonName", "other") in (
+                tls.getpeercert()["issuer"][0])
+            ping(tls)
+
+
 def test_a_worker_that_takes_others_numbers_has_nobody_called_a_liar(lab):
     """Auth knows a connection by its number and its worker."""
     with vault(lab, "ltp-worker-tls", slots=2, workers=2) as (node, plan,

@@ -510,12 +510,20 @@ play_stay(struct hostile *h)
 	(void)h;
 }
 
-/* Read nothing any more, till the test has seen enough. */
+/*
+ * Read nothing any more, till the test has seen enough, but say how much there
+ * is.
+ */
 static void
 play_deaf(struct hostile *h)
 {
-	while (going_on(h))
+	int n;
+
+	while (going_on(h)) {
+		if (ioctl(CHANNEL, FIONREAD, &n) == 0)
+			atomic_store(&h->control->word, (uint64_t)n);
 		pause_ms(20);
+	}
 }
 
 /* As fast as it goes, and hearing nothing. */
