@@ -210,7 +210,7 @@ remote_replayed(struct client *c, const char *message)
 static char
 to_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 /* The names of agents are compared as those of hosts are. */
@@ -416,11 +416,9 @@ remote_hello(struct client *c, const struct frame *f)
 	if ((f->present & ~f->bad & FIELD_SEQ) == 0 ||
 	    !number_get_int64(f->seq.p, f->seq.len, &r->seq))
 		r->seq = -1;
-	if (!remote_rules(c)->token)
-		remote_enter(c);
-	else if (token.len > 0)
+	if (remote_rules(c)->token && token.len > 0)
 		remote_ask(c, &token);
-	else if (r->member)
+	else if (!remote_rules(c)->token || r->member)
 		remote_enter(c);
 	else
 		remote_unauthorized(c, "token is missing");

@@ -23,7 +23,6 @@
 struct stage {
 	struct worker w;
 	struct settings s;
-	struct client c;
 	struct passage p;
 	struct session *session; /* the client's, a hello's */
 	struct monotime accepted;
@@ -44,6 +43,8 @@ struct stage {
 	unsigned left;
 	unsigned failures; /* of the address */
 	unsigned here;
+
+	struct client c; /* which may be longer */
 };
 
 static struct stage *st;
