@@ -17,6 +17,8 @@
  *
  * 2^22 entries in 2^19 sets of 8, a set to a cache line.  SipHash-1-3 of the
  * address under a random key gives the set (19 bits) and the fingerprint.
+ * Failed sign-ins have 2^17 sets of their own: how far a TAT can lie ahead,
+ * and so whether an entry is over, can be told of entries of one rate alone.
  *
  * Unit: the interval at 100000 messages a second is 80 units, so rounding it
  * changes the rate by at most 0.6 %, and by 0.01 % up to 1000 a second.
@@ -66,13 +68,14 @@
 #include "shared.h"
 #include "siphash.h"
 
-#define SHARED_VERSION 4
+#define SHARED_VERSION 5
 
 #define SHARED_TRIES   1000
 
 #define LINE_SIZE      64 /* bytes of a cache line */
 
 #define SET_BITS       19
+#define FAIL_SET_BITS  17
 #define SET_SIZE       8 /* entries */
 #define TIME_BITS      42
 #define HOLD_SET_BITS  12
@@ -104,7 +107,8 @@ struct holdings {
 
 struct table {
 	struct slot slots[SHARED_SLOTS];
-	struct set sets[1 << SET_BITS];
+	struct set sets[1 << SET_BITS]; /* of messages */
+	struct set fail_sets[1 << FAIL_SET_BITS];
 	struct holdings holdings[SHARED_SLOTS];
 };
 
@@ -407,7 +411,9 @@ arrival_init(struct arrival *a, struct shared *s, const uint8_t key[16],
 	a->farthest = a->tolerance + a->interval + SKEW;
 	a->now = (uint64_t)mt.us * UNITS_PER_US & TIME_MASK;
 	hash = address_hash(s, key, (uint8_t)rate->kind);
-	a->set = &s->table->sets[hash >> (64 - SET_BITS)];
+	a->set = rate->kind == SHARED_RATE_FAILURES
+		     ? &s->table->fail_sets[hash >> (64 - FAIL_SET_BITS)]
+		     : &s->table->sets[hash >> (64 - SET_BITS)];
 	a->print = hash & (UINT64_MAX >> TIME_BITS);
 	if (a->print == 0)
 		a->print = 1;

@@ -577,6 +577,38 @@ a_hash_is_that_of_its_address_and_kind(void **state)
 	}
 }
 
+/*
+ * An entry of the one kind that had a minute to go was over, seen from the
+ * other, and an address could guess on when the messages of somebody else had
+ * met it.
+ */
+static void
+messages_of_others_do_not_make_failures_forgotten(void **state)
+{
+	struct shared_rate failures = { SHARED_RATE_FAILURES, 3, 60000, 3 };
+	struct shared_rate messages = { SHARED_RATE_MESSAGES, 5, 0, 25 };
+	struct fixture *f = *state;
+	uint8_t key[16];
+	uint64_t n;
+	int i;
+
+	for (n = 0; n < 100; n++) {
+		key_of(key, n);
+		for (i = 0; i < 3; i++)
+			assert_true(shared_ip_allow(
+			    f->shared, key, &failures, at(SECOND)));
+	}
+	for (n = 1000; n < 1000000; n++) {
+		key_of(key, n);
+		shared_ip_allow(f->shared, key, &messages, at(SECOND));
+	}
+	for (n = 0; n < 100; n++) {
+		key_of(key, n);
+		assert_false(shared_ip_would_allow(
+		    f->shared, key, &failures, at(SECOND)));
+	}
+}
+
 static unsigned hashed;
 
 uint64_t
@@ -784,6 +816,7 @@ main(void)
 		TEST(no_more_than_the_burst_is_saved_up),
 		TEST(a_rate_of_zero_is_no_limit),
 		TEST(a_hash_is_that_of_its_address_and_kind),
+		TEST(messages_of_others_do_not_make_failures_forgotten),
 		TEST(a_batch_of_one_address_is_hashed_once),
 		TEST(a_clock_that_lags_behind_gains_nothing),
 		TEST(the_clock_of_the_table_wraps_unnoticed),
