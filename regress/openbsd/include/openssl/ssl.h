@@ -32,8 +32,8 @@ int SSL_CTX_set_alpn_protos(SSL_CTX *, const unsigned char *, unsigned int);
 int SSL_CTX_set_default_verify_paths(SSL_CTX *);
 int SSL_CTX_set_min_proto_version(SSL_CTX *, uint16_t);
 long SSL_CTX_set_mode(SSL_CTX *, long);
-void SSL_CTX_set_cert_verify_callback(SSL_CTX *,
-    int (*)(X509_STORE_CTX *, void *), void *);
+void SSL_CTX_set_cert_verify_callback(
+    SSL_CTX *, int (*)(X509_STORE_CTX *, void *), void *);
 void SSL_CTX_set_verify(SSL_CTX *, int, int (*)(int, X509_STORE_CTX *));
 int SSL_CTX_use_PrivateKey(SSL_CTX *, EVP_PKEY *);
 int SSL_CTX_use_certificate_chain_file(SSL_CTX *, const char *);
