@@ -371,6 +371,14 @@ struct msg_sessions_page {
 	uint8_t pad;
 };
 
+/* Who says that a session's client_id is its client's. */
+enum identity_source {
+	IDENTITY_CLAIMED = 0, /* the client alone */
+	IDENTITY_API_KEY,
+	IDENTITY_TOKEN,
+	IDENTITY_MTLS_SUBJECT, /* its certificate */
+};
+
 /*
  * A record of a page.  Then client_id, session_id, tag (session_tag or
  * client_label), each of its length.
@@ -383,7 +391,7 @@ struct msg_session {
 	uint64_t messages_out;
 	struct addr addr; /* the client's; behind a proxy its port is 0 */
 	uint8_t dialect; /* enum conf_dialect */
-	uint8_t pad;
+	uint8_t identity; /* enum identity_source */
 	uint16_t client_id_len;
 	uint16_t session_id_len;
 	uint16_t tag_len;

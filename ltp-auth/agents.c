@@ -61,13 +61,13 @@ agent_free(struct agents *a, struct agent *g)
 void
 agents_free(struct agents *a)
 {
-	struct agent *g;
+	struct agent *g, *next;
 	size_t i;
 
 	if (a == NULL)
 		return;
 	for (i = 0; i <= a->mask; i++) {
-		while ((g = LIST_FIRST(&a->by_id[i])) != NULL)
+		LIST_FOREACH_SAFE(g, &a->by_id[i], by_id, next)
 			agent_free(a, g);
 	}
 	free(a->by_id);
@@ -160,13 +160,15 @@ agents_by_id(const struct agents *a, uint64_t hash, const struct agent_id *id)
 	return NULL;
 }
 
+/* No worker speaks for another one's connections. */
 static struct agent *
-agents_by_conn(const struct agents *a, uint64_t conn)
+agents_by_conn(
+    const struct agents *a, const struct agent_owner *o, uint64_t conn)
 {
 	struct agent *g;
 
 	LIST_FOREACH(g, bucket_of_conn(a, conn), by_conn) {
-		if (g->conn == conn)
+		if (g->conn == conn && g->owner == o)
 			return g;
 	}
 	return NULL;
@@ -224,7 +226,7 @@ agents_enter(struct agents *a, struct agent_owner *o, uint64_t conn,
 	struct agent *g;
 
 	replaced->owner = NULL;
-	if (agents_by_conn(a, conn) != NULL)
+	if (agents_by_conn(a, o, conn) != NULL)
 		return AGENTS_TWICE;
 	if ((g = agents_by_id(a, hash, id)) == NULL)
 		return agents_add(a, o, conn, id, hash);
@@ -238,7 +240,7 @@ agents_enter_again(struct agents *a, struct agent_owner *o, uint64_t conn,
 {
 	const struct agent *g = agents_by_id(a, hash_of_id(a, id), id);
 
-	if (g == NULL || g->conn <= conn || agents_by_conn(a, conn) != NULL)
+	if (g == NULL || g->conn <= conn || agents_by_conn(a, o, conn) != NULL)
 		return agents_enter(a, o, conn, id, replaced);
 	replaced->owner = o;
 	replaced->conn = conn;
@@ -248,18 +250,17 @@ agents_enter_again(struct agents *a, struct agent_owner *o, uint64_t conn,
 void
 agents_left(struct agents *a, struct agent_owner *o, uint64_t conn)
 {
-	struct agent *g = agents_by_conn(a, conn);
+	struct agent *g = agents_by_conn(a, o, conn);
 
-	/* No worker speaks for another one's connections. */
-	if (g != NULL && g->owner == o)
+	if (g != NULL)
 		agent_free(a, g);
 }
 
 void
 agents_left_all(struct agents *a, struct agent_owner *o)
 {
-	struct agent *g;
+	struct agent *g, *next;
 
-	while ((g = LIST_FIRST(&o->seats)) != NULL)
+	LIST_FOREACH_SAFE(g, &o->seats, seats, next)
 		agent_free(a, g);
 }

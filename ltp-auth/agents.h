@@ -2,7 +2,8 @@
  * The agents of the remote listener: which connection is the session of
  * which id, in the whole node.  Ids are chosen by strangers and connections
  * named by workers, so both are looked up under a random key, and there are
- * never more than the bound.
+ * never more than the bound.  A connection is what its owner calls so: what
+ * another says of the same number is of another connection.
  */
 #ifndef AGENTS_H
 #define AGENTS_H

@@ -21,6 +21,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "block.h"
 #include "bundle.h"
@@ -30,6 +31,7 @@
 #define KEY_FILE_MAX (64 * 1024) /* bytes */
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX (8 * SIGN_INPUT_MAX)
+#define STRENGTH_MIN 112 /* bits, as the workers' library wants it */
 
 struct pair {
 	uint32_t id;
@@ -161,6 +163,42 @@ pair_check_type(struct pair *p, EVP_PKEY *public, char why[SIGN_WHY_MAX])
 	return false;
 }
 
+/*
+ * A worker that cannot use what was found good here is no use any more, so this
+ * is as strict as the library is there.  What signed itself is trusted for
+ * other reasons.
+ */
+static bool
+pair_is_strong(X509 *x)
+{
+	const EVP_PKEY *public = X509_get0_pubkey(x);
+	int bits = -1;
+
+	if (public == NULL || EVP_PKEY_security_bits(public) < STRENGTH_MIN)
+		return false;
+	if ((X509_get_extension_flags(x) & EXFLAG_SS) != 0)
+		return true;
+	return X509_get_signature_info(x, NULL, NULL, &bits, NULL) == 1 &&
+	       bits >= STRENGTH_MIN;
+}
+
+static bool
+pair_check_strength(const struct bundle *b, char why[SIGN_WHY_MAX])
+{
+	size_t i;
+
+	for (i = 0; i < b->nchain; i++) {
+		if (pair_is_strong(b->chain[i]))
+			continue;
+		snprintf(why, SIGN_WHY_MAX,
+		    "certificate %zu of the file has a key or a signature "
+		    "that is too weak",
+		    i + 1);
+		return false;
+	}
+	return true;
+}
+
 /* The halves may be said to fit; a signature proves it. */
 static bool
 pair_fits(EVP_PKEY *key, EVP_PKEY *public)
@@ -212,7 +250,8 @@ pair_check(struct pair *p, const struct bundle *b, char why[SIGN_WHY_MAX])
 	if (public == NULL)
 		strlcpy(why, "the certificate's key is of no known type",
 		    SIGN_WHY_MAX);
-	else if (!pair_check_type(p, public, why))
+	else if (!pair_check_type(p, public, why) ||
+		 !pair_check_strength(b, why))
 		good = false;
 	else if (EVP_PKEY_base_id(p->key) != p->type ||
 		 !pair_fits(p->key, public))

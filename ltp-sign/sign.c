@@ -5,9 +5,9 @@
  * TLS signs.  It answers those with a signature and all others with nothing:
  * it decrypts nothing, sees no client and opens no file.
  *
- * The pair before the present one is kept, since handshakes may be under way
- * with it when a new one comes, and the present one while a reload may still
- * fail.
+ * A pair can be used as soon as it has come: the reload that brings it to the
+ * workers may be put off, or begin anew.  The one before is kept, since it is
+ * theirs until then, and that of handshakes that are under way.
  */
 #include <sys/queue.h>
 
@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -48,8 +49,7 @@ struct sign {
 	struct event *report;
 	uint32_t generation; /* 0: no configuration is being sent */
 	bool entered; /* the sandbox */
-	struct pair *next; /* came with a configuration, not in force yet */
-	struct pair *present;
+	struct pair *last; /* that came and was good */
 	struct pair *before;
 	TAILQ_HEAD(, peer) workers;
 };
@@ -60,11 +60,10 @@ static void
 sign_use(struct sign *s, struct pair *p)
 {
 	pair_free(s->before);
-	s->before = s->present;
-	s->present = p;
+	s->before = s->last;
+	s->last = p;
 }
 
-/* Within a configuration it waits for the commit. */
 static void
 sign_take_pair(struct sign *s, struct msg *m)
 {
@@ -79,12 +78,8 @@ sign_take_pair(struct sign *s, struct msg *m)
 	loaded.good = p != NULL;
 	if (p == NULL)
 		log_debug("sign: pair %u: %s", conf.pair, why);
-	else if (s->generation == 0)
+	else
 		sign_use(s, p);
-	else {
-		pair_free(s->next);
-		s->next = p;
-	}
 	if (chan_send(s->parent, MSG_SIGN_LOADED, &loaded, sizeof(loaded), why,
 		strlen(why)) == -1)
 		fatal("channel");
@@ -93,13 +88,10 @@ sign_take_pair(struct sign *s, struct msg *m)
 static const struct pair *
 sign_find(const struct sign *s, uint32_t id)
 {
-	const struct pair *const pairs[] = { s->present, s->before, s->next };
-	size_t i;
-
-	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		if (pairs[i] != NULL && pair_id(pairs[i]) == id)
-			return pairs[i];
-	}
+	if (s->last != NULL && pair_id(s->last) == id)
+		return s->last;
+	if (s->before != NULL && pair_id(s->before) == id)
+		return s->before;
 	return NULL;
 }
 
@@ -113,9 +105,6 @@ sign_conf_begin(struct sign *s, struct msg *m)
 	memcpy(&begin, m->data, sizeof(begin));
 	s->generation = begin.generation;
 	log_set_level(begin.log_level);
-	/* The reload that it came with has failed. */
-	pair_free(s->next);
-	s->next = NULL;
 }
 
 static void
@@ -137,9 +126,6 @@ sign_conf_commit(struct sign *s)
 	if (s->generation == 0)
 		fatalx("commit of nothing");
 	s->generation = 0;
-	if (s->next != NULL)
-		sign_use(s, s->next);
-	s->next = NULL;
 	if (!s->entered)
 		child_enter(ROLE_SIGN, s->parent);
 	s->entered = true;
@@ -147,7 +133,7 @@ sign_conf_commit(struct sign *s)
 
 /* ---- questions ---- */
 
-/* What was refused is said once a second, not each time. */
+/* What was refused is said once a second and at the end, not each time. */
 static void
 sign_report(int fd, short what, void *arg)
 {
@@ -239,6 +225,8 @@ sign_worker_gone(struct chan *ch, enum chan_end end, void *arg)
 		log_warnx("worker: %s", chan_violation(ch));
 		child_accuse(peer->sign->parent, &peer->who);
 	}
+	if (peer->refused > 0)
+		sign_report(-1, 0, peer->sign);
 	TAILQ_REMOVE(&peer->sign->workers, peer, entry);
 	chan_free(ch);
 	free(peer);
@@ -306,8 +294,7 @@ sign_parent_gone(struct chan *ch, enum chan_end end, void *arg)
 {
 	struct sign *s = arg;
 
-	pair_free(s->next);
-	pair_free(s->present);
+	pair_free(s->last);
 	pair_free(s->before);
 	child_parent_gone(ch, end);
 }
@@ -317,10 +304,14 @@ static const struct chan_ops sign_parent_ops = {
 	.gone = sign_parent_gone,
 };
 
-/* Its file of settings is not ours, and out of sight later on. */
+/*
+ * Its file of settings is not ours.  That, and the time zone, which the dates
+ * of certificates take, are out of sight later on.
+ */
 static void
 sign_prepare_library(void)
 {
+	tzset();
 	if (vault_open() == -1 ||
 	    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_ADD_ALL_CIPHERS |

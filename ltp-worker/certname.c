@@ -31,6 +31,9 @@ certname_is_good(const uint8_t *p, size_t len, bool ascii)
 	for (i = 0; i < len; i++) {
 		if (p[i] < 0x20 || p[i] == 0x7f || (ascii && p[i] > 0x7f))
 			return false;
+		/* U+0080 to U+009f */
+		if (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0)
+			return false;
 	}
 	return true;
 }
@@ -82,10 +85,11 @@ certname_alternative(X509 *x, bool *found)
 	GENERAL_NAMES *names;
 	char *text = NULL;
 	size_t i;
-	int j;
+	int j, why;
 
-	*found = false;
-	names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	names = X509_get_ext_d2i(x, NID_subject_alt_name, &why, NULL);
+	/* -1: there is none; else it is there twice, or cannot be read. */
+	*found = names == NULL && why != -1;
 	if (names == NULL)
 		return NULL;
 	for (i = 0; i < NITEMS(order) && !*found; i++) {

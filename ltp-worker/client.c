@@ -56,7 +56,7 @@ client_identity(const struct client *c)
 {
 	struct str id = { "", 0 };
 
-	if (c->proven)
+	if (c->identity != IDENTITY_CLAIMED)
 		return session_client_id(c->session);
 	if (c->passage != NULL && c->passage->identity != NULL) {
 		id.p = c->passage->identity;
@@ -281,6 +281,7 @@ client_free(struct client *c)
 {
 	struct worker *w = c->worker;
 	struct str identity = client_identity(c);
+	struct tls *tls = client_tls(c);
 
 	client_log_end(c);
 	passage_untime(c);
@@ -289,7 +290,10 @@ client_free(struct client *c)
 	if (identity.len > 0 && c->remote == NULL)
 		login_left(w, identity.p, identity.len);
 	session_free(c);
-	tls_free(client_tls(c));
+	/* Whatever the reason is: an end that is not said may be forged. */
+	if (tls != NULL)
+		tls_close(tls);
+	tls_free(tls);
 	passage_free(c);
 	ws_clear(&c->ws);
 	event_del(&c->readable);
@@ -475,6 +479,7 @@ client_identify(struct client *c, const char *id, size_t len)
 		return c->remote->entering ? LOGIN_GRANTED
 					   : remote_identify(c, id, len);
 	if (proven.len == 0) {
+		c->passage->source = IDENTITY_API_KEY;
 		if ((c->passage->identity = strndup(id, len)) != NULL)
 			return LOGIN_GRANTED;
 		client_no_memory(c);

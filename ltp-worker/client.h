@@ -67,7 +67,7 @@ struct client {
 	uint8_t dialect: 2; /* enum conf_dialect; AUTO: not settled */
 	bool refused: 1; /* over the cap: holds a refusal, no connection */
 	bool proxied: 1; /* the peer is a proxy, and it is in proxy[] */
-	bool proven: 1; /* the session's client_id is by a key */
+	uint8_t identity: 2; /* enum identity_source, of the session */
 	bool broken: 1; /* the socket failed; free it when served */
 	bool starved: 1; /* no memory was left for it */
 	bool parked: 1; /* not read from until client_unpark() */
@@ -82,7 +82,7 @@ struct client {
 void client_new(struct worker *, int fd, const struct msg_conn *);
 /* The socket's other end. */
 const struct addr *client_peer(const struct client *);
-/* The id that a key has proven, empty: none has.  Points into the client. */
+/* The id that is proven, empty: none has.  Points into the client. */
 struct str client_identity(const struct client *);
 /* Milliseconds since it was accepted, modulo 2^32. */
 uint32_t client_age_ms(const struct client *);

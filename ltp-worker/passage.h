@@ -38,7 +38,8 @@ struct passage {
 	uint8_t *held; /* input that arrived meanwhile */
 	size_t held_len;
 	struct session *hello; /* what a hello said, meanwhile */
-	char *identity; /* proven by a key; then it is the session's */
+	char *identity; /* a proven id; then it is the session's */
+	uint8_t source; /* enum identity_source, of that */
 
 	uint8_t *out; /* output that the socket did not take yet */
 	size_t out_len;

@@ -210,7 +210,7 @@ remote_replayed(struct client *c, const char *message)
 static char
 to_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 /* The names of agents are compared as those of hosts are. */
@@ -230,7 +230,8 @@ same_id(const struct str *a, const struct str *b)
 
 /* The id of a certificate or a token; a second one must be the same. */
 static enum login_result
-remote_prove(struct client *c, const struct str *id)
+remote_prove(
+    struct client *c, const struct str *id, enum identity_source source)
 {
 	struct str proven = client_identity(c);
 
@@ -238,6 +239,7 @@ remote_prove(struct client *c, const struct str *id)
 		return same_id(&proven, id) ? LOGIN_GRANTED : LOGIN_REFUSED;
 	if (!settings_allows_agent(c->worker->settings, id))
 		return LOGIN_REFUSED;
+	c->passage->source = source;
 	c->passage->identity = strndup(id->p, id->len);
 	if (c->passage->identity == NULL)
 		client_no_memory(c);
@@ -249,7 +251,7 @@ remote_identify(struct client *c, const char *id, size_t len)
 {
 	struct str name = { id, len };
 
-	if (len > 0 && remote_prove(c, &name) != LOGIN_GRANTED)
+	if (len > 0 && remote_prove(c, &name, IDENTITY_TOKEN) != LOGIN_GRANTED)
 		return LOGIN_REFUSED;
 	c->remote->member = true;
 	return LOGIN_GRANTED;
@@ -267,7 +269,7 @@ remote_has_certificate(struct client *c)
 		return false;
 	id = (struct str){ c->remote->certified, strlen(c->remote->certified) };
 	return id.len > 0 && id.len <= LTP_ID_MAX &&
-	       remote_prove(c, &id) == LOGIN_GRANTED;
+	       remote_prove(c, &id, IDENTITY_MTLS_SUBJECT) == LOGIN_GRANTED;
 }
 
 /* An id by Basic is the same as one in the token; false: it is too long. */
@@ -414,11 +416,9 @@ remote_hello(struct client *c, const struct frame *f)
 	if ((f->present & ~f->bad & FIELD_SEQ) == 0 ||
 	    !number_get_int64(f->seq.p, f->seq.len, &r->seq))
 		r->seq = -1;
-	if (!remote_rules(c)->token)
-		remote_enter(c);
-	else if (token.len > 0)
+	if (remote_rules(c)->token && token.len > 0)
 		remote_ask(c, &token);
-	else if (r->member)
+	else if (!remote_rules(c)->token || r->member)
 		remote_enter(c);
 	else
 		remote_unauthorized(c, "token is missing");
@@ -514,7 +514,8 @@ remote_introduce(struct worker *w)
 		id = session_client_id(r->client->session);
 		put_lower(name, &id);
 		id.p = name;
-		login_agent_here(w, r->client->id, &id, r->client->proven);
+		login_agent_here(w, r->client->id, &id,
+		    r->client->identity != IDENTITY_CLAIMED);
 	}
 }
 

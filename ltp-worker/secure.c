@@ -44,7 +44,7 @@ secure_wait(struct client *c, short what)
 	if ((event_get_events(&c->readable) & what) == 0) {
 		event_del(&c->readable);
 		event_assign(&c->readable, c->worker->base, fd,
-		    what | EV_PERSIST, secure_event, c);
+		    (short)(what | EV_PERSIST), secure_event, c);
 	}
 	if (event_add(&c->readable, NULL) == -1)
 		client_no_memory(c);

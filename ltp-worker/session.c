@@ -229,7 +229,8 @@ session_new(struct client *c, const struct str *claimed, const struct str *tag)
 		return false;
 	}
 	c->session->made_ms = client_age_ms(c);
-	c->proven = identity.len > 0;
+	if (identity.len > 0)
+		c->identity = c->passage->source;
 	client_log(c, LEVEL_DEBUG, "session made", NULL);
 	return true;
 }

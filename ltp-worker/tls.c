@@ -18,9 +18,21 @@
 #include <openssl/x509.h>
 
 #include "certname.h"
+#include "limit.h"
+#include "monotime.h"
 #include "tls_context.h"
 
 #define TLS_INPUT_MAX (32 * 1024) /* bytes taken from a socket at once */
+
+/*
+ * Changes of keys that the peer wants, and alerts that it makes us send, of
+ * which a few bytes each cost us much work.  Nobody needs more than a few in
+ * hours.
+ */
+#define TLS_NOISE_RPS   1
+#define TLS_NOISE_BURST 32
+/* Of a message, RFC 8446, section 4; not in all libraries' headers. */
+#define TLS_KEY_UPDATE 24
 
 struct tls {
 	struct tls_desk *desk;
@@ -31,6 +43,7 @@ struct tls {
 	bool broken;
 	bool mtls;
 	bool certificate_bad;
+	struct monotime noise; /* GCRA */
 	struct turn turn;
 	const char *reason;
 	char *identity;
@@ -67,6 +80,8 @@ tls_bio_read(BIO *bio, char *buf, int size)
 	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
+	if (t->broken)
+		return -1;
 	if (t->in_len == 0 && (got = tls_fill(t)) <= 0) {
 		if (got == -1 && (errno == EAGAIN || errno == EINTR))
 			BIO_set_retry_read(bio);
@@ -194,6 +209,27 @@ tls_desk_commit(struct tls_desk *desk)
 	desk->next = NULL;
 }
 
+/* ---- what costs much ---- */
+
+static void
+tls_hear(int sent, int version, int type, const void *data, size_t len,
+    SSL *ssl, void *arg)
+{
+	const uint8_t *p = data;
+	struct tls *t = arg;
+
+	(void)version;
+	(void)ssl;
+	if (sent != 0 ? type != SSL3_RT_ALERT
+		      : type != SSL3_RT_HANDSHAKE || len == 0 ||
+			    p[0] != TLS_KEY_UPDATE)
+		return;
+	/* The next record will not be read. */
+	if (!limit_allow(
+		&t->noise, TLS_NOISE_RPS, TLS_NOISE_BURST, monotime_now()))
+		t->broken = true;
+}
+
 /* ---- the beginning and the end ---- */
 
 static int
@@ -207,6 +243,8 @@ tls_attach(struct tls *t, const struct tls_context *ctx)
 		return -1;
 	BIO_set_data(bio, t);
 	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_msg_callback(t->ssl, tls_hear);
+	SSL_set_msg_callback_arg(t->ssl, t);
 	SSL_set_accept_state(t->ssl);
 	sign_wait_allow(t->ssl, true);
 	return 0;
@@ -406,6 +444,18 @@ tls_is_end(int error, unsigned long e)
 #endif
 }
 
+/* Once in a wake-up, too: the peer may send faster than we throw away. */
+static ssize_t
+tls_read_raw(struct tls *t, void *buf, size_t size)
+{
+	if (!t->may_read) {
+		errno = EAGAIN;
+		return -1;
+	}
+	t->may_read = false;
+	return recv(t->fd, buf, size, 0);
+}
+
 ssize_t
 tls_read(struct tls *t, void *buf, size_t size)
 {
@@ -414,7 +464,7 @@ tls_read(struct tls *t, void *buf, size_t size)
 	if (t->broken)
 		return tls_broken(t);
 	if (t->over)
-		return recv(t->fd, buf, size, 0);
+		return tls_read_raw(t, buf, size);
 	ERR_clear_error();
 	errno = 0;
 	if ((n = SSL_read(t->ssl, buf, (int)size)) > 0)
@@ -424,7 +474,7 @@ tls_read(struct tls *t, void *buf, size_t size)
 		errno = EAGAIN;
 		return -1;
 	}
-	if (tls_is_end(error, ERR_peek_error()) && errno == 0) {
+	if (!t->broken && errno == 0 && tls_is_end(error, ERR_peek_error())) {
 		ERR_clear_error();
 		return 0;
 	}

@@ -39,10 +39,10 @@
 /* Who comes back within this time need not ask ltp-sign again. */
 #define TLS_TICKET_SECS 600
 
+/* The dates of certificates take the time zone: a file, at the first use. */
 int
 tls_library_init(void)
 {
-	/* The dates of a client's certificate: a file, at the first use. */
 	tzset();
 	return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_LOAD_SSL_STRINGS |

@@ -321,6 +321,7 @@ worker_put_session(
 	r.messages_out = c->messages_out;
 	r.addr = c->addr;
 	r.dialect = c->dialect;
+	r.identity = c->identity;
 	r.client_id_len = client_id.len;
 	r.session_id_len = id_len;
 	r.tag_len = tag.len;

@@ -142,6 +142,19 @@ output_dialect(unsigned dialect)
 }
 
 const char *
+output_identity(unsigned identity)
+{
+	static const char *const names[] = {
+		[IDENTITY_CLAIMED] = "claimed",
+		[IDENTITY_API_KEY] = "api_key",
+		[IDENTITY_TOKEN] = "token",
+		[IDENTITY_MTLS_SUBJECT] = "mtls_subject",
+	};
+
+	return output_name(names, NITEMS(names), identity);
+}
+
+const char *
 output_key_source(unsigned source)
 {
 	static const char *const names[] = {
@@ -441,12 +454,12 @@ text_session(struct output_to *to, const struct show_session *s)
 	char peer[OUTPUT_LINE_MAX], age[OUTPUT_NUM_MAX], idle[OUTPUT_NUM_MAX];
 
 	fprintf(to->fp,
-	    "%-8" PRIu64 " %-24s %-36s %-7s %-21s %6u %7s %7s %8" PRIu64
-	    " %8" PRIu64 " %s\n",
+	    "%-8" PRIu64 " %-24s %-12s %-36s %-7s %-21s %6u %7s %7s "
+	    "%8" PRIu64 " %8" PRIu64 " %s\n",
 	    s->s.conn, output_id(id, &s->client_id),
-	    output_id(session, &s->session_id), output_dialect(s->s.dialect),
-	    output_peer(peer, &s->s), (unsigned)s->s.slot,
-	    output_duration(age, (int64_t)s->s.age_ms),
+	    output_identity(s->s.identity), output_id(session, &s->session_id),
+	    output_dialect(s->s.dialect), output_peer(peer, &s->s),
+	    (unsigned)s->s.slot, output_duration(age, (int64_t)s->s.age_ms),
 	    output_duration(idle, (int64_t)s->s.idle_ms), s->s.messages_in,
 	    s->s.messages_out, output_id(tag, &s->tag));
 }
@@ -490,9 +503,10 @@ text_head(struct output_to *to, enum ctl_show what)
 		break;
 	case SHOW_SESSIONS:
 		fprintf(to->fp,
-		    "%-8s %-24s %-36s %-7s %-21s %6s %7s %7s %8s %8s %s\n",
-		    "CONN", "CLIENT_ID", "SESSION_ID", "DIALECT", "PEER",
-		    "WORKER", "AGE", "IDLE", "IN", "OUT", "TAG");
+		    "%-8s %-24s %-12s %-36s %-7s %-21s %6s %7s %7s %8s %8s "
+		    "%s\n",
+		    "CONN", "CLIENT_ID", "IDENTITY", "SESSION_ID", "DIALECT",
+		    "PEER", "WORKER", "AGE", "IDLE", "IN", "OUT", "TAG");
 		break;
 	case SHOW_KEYS:
 		fprintf(to->fp, "%-24s %-6s %-11s %-8s %-20s %8s %s\n", "ID",

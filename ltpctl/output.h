@@ -85,6 +85,8 @@ char *output_line(char *buf, size_t bufsize, const struct bytes *);
 const char *output_auth_mode(unsigned);
 /* enum conf_dialect */
 const char *output_dialect(unsigned);
+/* enum identity_source */
+const char *output_identity(unsigned);
 /* enum key_source */
 const char *output_key_source(unsigned);
 /* enum auth_realm */

@@ -379,6 +379,7 @@ json_session(struct output_to *to, const struct show_session *s)
 
 	output_json_int(o, "connection", (int64_t)s->s.conn);
 	output_json_bytes(o, "client_id", &s->client_id);
+	output_json_str(o, "identity_source", output_identity(s->s.identity));
 	if (s->session_id.len > 0)
 		output_json_bytes(o, "session_id", &s->session_id);
 	else

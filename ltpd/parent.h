@@ -55,6 +55,7 @@ struct parent {
 	struct tlsfiles *tls; /* in force; NULL: no TLS */
 	struct tlsfiles *asked; /* that ltp-sign was given last, or NULL */
 	uint32_t last_pair; /* number of a certificate and its key */
+	unsigned owed; /* verdicts that ltp-sign has not given yet */
 	struct remotewatch *remotewatch;
 	struct shared *shared;
 	int shared_fd;

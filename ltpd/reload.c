@@ -76,9 +76,9 @@ reload_send_agent(struct chan *ch, const char *id)
 	size_t i, len = strlen(id);
 
 	for (i = 0; i < len; i++)
-		lower[i] = id[i] >= 'A' && id[i] <= 'Z'
-			       ? (char)(id[i] - 'A' + 'a')
-			       : id[i];
+		lower[i] =
+		    (char)(id[i] >= 'A' && id[i] <= 'Z' ? id[i] - 'A' + 'a'
+							: id[i]);
 	return chan_send(ch, MSG_CONF_AGENT, lower, len, NULL, 0);
 }
 

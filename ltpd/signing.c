@@ -25,9 +25,10 @@ signing_send(struct parent *p, struct tlsfiles *f)
 	struct msg_conf_tls m;
 	int fds[2];
 
-	/* Both copies share the place to read from. */
-	if (lseek(f->key_fd, 0, SEEK_SET) == -1)
-		return -1;
+	/*
+	 * Where to read from is one place for us and all copies; ltp-sign sets
+	 * it, and may be reading by an earlier one now.
+	 */
 	fds[0] = dup(f->fd);
 	fds[1] = dup(f->key_fd);
 	if (fds[0] == -1 || fds[1] == -1) {
@@ -38,6 +39,7 @@ signing_send(struct parent *p, struct tlsfiles *f)
 		return -1;
 	}
 	tlsfiles_describe(f, p->conf, &m);
+	p->owed++;
 	return chan_send_fds(c->ch, MSG_SIGN_PAIR, fds, 2, &m, sizeof(m));
 }
 
@@ -56,7 +58,7 @@ signing_ask(struct parent *p, struct tlsfiles *f)
 {
 	struct tlsfiles *last = p->asked;
 
-	if (p->tls != NULL && tlsfiles_equal(f, p->tls)) {
+	if (tlsfiles_equal(f, p->tls)) {
 		tlsfiles_unref(f);
 		return tlsfiles_ref(p->tls);
 	}
@@ -122,7 +124,8 @@ signing_copy_why(char why[SIGN_WHY_MAX + 1], const uint8_t *text, size_t len)
 	size_t i;
 
 	for (i = 0; i < len && i < SIGN_WHY_MAX; i++)
-		why[i] = text[i] >= ' ' && text[i] <= '~' ? (char)text[i] : '?';
+		why[i] =
+		    (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
 	why[i] = '\0';
 }
 
@@ -134,8 +137,10 @@ signing_loaded(struct parent *p, struct msg *m)
 	char why[SIGN_WHY_MAX + 1];
 
 	memcpy(&loaded, m->data, sizeof(loaded));
-	if (loaded.good > 1 || loaded.pair == 0 || loaded.pair > p->last_pair)
+	if (p->owed == 0 || loaded.good > 1 || loaded.pair == 0 ||
+	    loaded.pair > p->last_pair)
 		return false;
+	p->owed--;
 	signing_copy_why(
 	    why, m->data + sizeof(loaded), m->len - sizeof(loaded));
 	if (p->tls != NULL && loaded.pair == p->tls->pair) {
@@ -183,6 +188,7 @@ signing_equip(struct parent *p)
 void
 signing_child_gone(struct parent *p)
 {
+	p->owed = 0;
 	/* A new one has not been given it. */
 	if (p->asked == NULL || p->asked == p->tls)
 		return;

@@ -121,7 +121,7 @@ texts_seal(struct tlsfiles *f, const struct text *text)
 	f->crl_len = (uint32_t)text[CRL].len;
 	digest_sha256(f->digest, all, len);
 	f->fd = memfd_text("certificates", all, len);
-	free(all);
+	freezero(all, len);
 	return f->fd == -1 ? -1 : 0;
 }
 
@@ -151,8 +151,9 @@ tlsfiles_read(const struct conf *conf, char error[TLSFILES_ERROR_MAX])
 	if (rv == 0 && (rv = texts_seal(f, text)) == -1)
 		snprintf(error, TLSFILES_ERROR_MAX, "distributed.tls: %s",
 		    strerror(errno));
+	/* Some keep their key there, too, which ltp-sign will refuse. */
 	for (i = 0; i < TEXTS; i++)
-		free(text[i].p);
+		freezero(text[i].p, text[i].len);
 	if (rv == 0)
 		return f;
 	tlsfiles_unref(f);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tlsclient.h"
+
 #define CONN_EVENTS 512
 #define CONN_WRITE  65536
 /* 127.0.1.0, which no server listens on; sources count from there. */
@@ -46,16 +48,16 @@ static void __attribute__((noreturn)) conn_wrong(const struct load *l,
 	size_t n;
 
 	if (c->state == CONN_READY) {
-		n = target_expected(
-		    &l->target, c->client, c->received, expected);
+		n = target_expected(&l->target, &c->who, c->received, expected);
 		conn_show("expected", expected, n);
 	}
 	conn_show("came", bytes, len);
 	if (c->state == CONN_READY)
-		errx(1, "wrong reply: connection %u, message %llu", c->client,
-		    (unsigned long long)c->received);
+		errx(1, "wrong reply: connection %u, message %llu",
+		    c->who.number, (unsigned long long)c->received);
 	errx(1, "wrong answer to %s: connection %u",
-	    c->state == CONN_UPGRADING ? "the upgrade" : "hello", c->client);
+	    c->state == CONN_UPGRADING ? "the upgrade" : "hello",
+	    c->who.number);
 }
 
 /* ---- opening and closing ---- */
@@ -81,7 +83,8 @@ conn_bind(const struct load *l, struct conn *c)
 	if (setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
 		sizeof(one)) == -1)
 		err(1, "IP_BIND_ADDRESS_NO_PORT");
-	sin.sin_addr.s_addr = htonl(CONN_SOURCE + 1 + c->client % l->sources);
+	sin.sin_addr.s_addr =
+	    htonl(CONN_SOURCE + 1 + c->who.number % l->sources);
 	if (bind(c->fd, (const struct sockaddr *)&sin, sizeof(sin)) == -1)
 		err(1, "bind");
 }
@@ -94,7 +97,7 @@ conn_open(struct load *l, unsigned client)
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		err(1, NULL);
-	c->client = client;
+	c->who.number = client;
 	c->opened = load_now();
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd == -1)
@@ -118,6 +121,7 @@ conn_close(struct conn *c)
 {
 	if (c == NULL)
 		return;
+	tlsclient_free(c->ssl);
 	close(c->fd);
 	free(c->times);
 	free(c->out);
@@ -126,6 +130,14 @@ conn_close(struct conn *c)
 }
 
 /* ---- sending ---- */
+
+static ssize_t
+conn_put(struct conn *c, const uint8_t *bytes, size_t len)
+{
+	if (c->ssl != NULL)
+		return tlsclient_write(c->ssl, bytes, len);
+	return send(c->fd, bytes, len, MSG_NOSIGNAL);
+}
 
 /* Keep what could not be written. */
 static void
@@ -151,9 +163,9 @@ conn_write(struct load *l, struct conn *c, const uint8_t *bytes, size_t len)
 	ssize_t n = 0;
 
 	if (c->out_len == 0) {
-		n = send(c->fd, bytes, len, MSG_NOSIGNAL);
+		n = conn_put(c, bytes, len);
 		if (n == -1 && errno != EAGAIN)
-			err(1, "write: connection %u", c->client);
+			err(1, "write: connection %u", c->who.number);
 		if (n == -1)
 			n = 0;
 	}
@@ -168,11 +180,11 @@ conn_flush(struct load *l, struct conn *c)
 	ssize_t n;
 
 	if (c->out_len > 0) {
-		n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL);
+		n = conn_put(c, c->out, c->out_len);
 		if (n == -1 && errno == EAGAIN)
 			return;
 		if (n == -1)
-			err(1, "write: connection %u", c->client);
+			err(1, "write: connection %u", c->who.number);
 		c->out_len -= (size_t)n;
 		memmove(c->out, c->out + n, c->out_len);
 	}
@@ -193,8 +205,7 @@ conn_send(struct load *l, struct conn *c, unsigned n)
 			conn_write(l, c, out, len);
 			len = 0;
 		}
-		len +=
-		    target_message(&l->target, c->client, c->sent, out + len);
+		len += target_message(&l->target, &c->who, c->sent, out + len);
 		c->sent++;
 		l->sent++;
 	}
@@ -207,7 +218,7 @@ conn_step(struct load *l, struct conn *c, enum target_step step)
 	uint8_t out[TARGET_BYTES_MAX];
 	size_t len;
 
-	len = target_say(&l->target, step, c->client, out);
+	len = target_say(&l->target, step, &c->who, out);
 	conn_write(l, c, out, len);
 }
 
@@ -221,7 +232,7 @@ conn_greeting(struct load *l, struct conn *c, const uint8_t *in, size_t len)
 	ssize_t n;
 
 	n = target_check_step(&l->target,
-	    upgrading ? TARGET_UPGRADE : TARGET_HELLO, c->client, in, len);
+	    upgrading ? TARGET_UPGRADE : TARGET_HELLO, &c->who, in, len);
 	/* A NATS server goes on by itself, all others wait for us. */
 	if (n == -1 ||
 	    (n > 0 && (size_t)n != len && l->target.kind != TARGET_NATS))
@@ -247,7 +258,7 @@ conn_replies(struct load *l, struct conn *c, const uint8_t *in, size_t len,
 
 	*count = 0;
 	while (used < len) {
-		n = target_check_reply(&l->target, c->client, c->received,
+		n = target_check_reply(&l->target, &c->who, c->received,
 		    in + used, len - used, &replies);
 		if (n == 0)
 			break;
@@ -266,13 +277,21 @@ static void
 conn_rest(struct conn *c, const uint8_t *in, size_t len)
 {
 	if (len > TARGET_REPLY_MAX)
-		errx(1, "too long a reply: connection %u", c->client);
+		errx(1, "too long a reply: connection %u", c->who.number);
 	if (len > 0 && c->in == NULL &&
 	    (c->in = malloc(TARGET_REPLY_MAX)) == NULL)
 		err(1, NULL);
 	if (len > 0)
 		memcpy(c->in, in, len);
 	c->in_len = len;
+}
+
+static ssize_t
+conn_get(struct conn *c, uint8_t *bytes, size_t size)
+{
+	if (c->ssl != NULL)
+		return tlsclient_read(c->ssl, bytes, size);
+	return recv(c->fd, bytes, size, 0);
 }
 
 static void
@@ -284,13 +303,14 @@ conn_read(struct load *l, struct conn *c)
 
 	if (c->in_len > 0)
 		memcpy(l->in, c->in, c->in_len);
-	n = recv(c->fd, l->in + c->in_len, LOAD_READ, 0);
+	n = conn_get(c, l->in + c->in_len, LOAD_READ);
 	if (n == -1 && errno == EAGAIN)
 		return;
 	if (n == -1)
-		err(1, "read: connection %u", c->client);
+		err(1, "read: connection %u", c->who.number);
 	if (n == 0)
-		errx(1, "connection %u was closed by the server", c->client);
+		errx(
+		    1, "connection %u was closed by the server", c->who.number);
 	len = c->in_len + (size_t)n;
 	if (c->state != CONN_READY) {
 		used = conn_greeting(l, c, l->in, len);
@@ -303,6 +323,34 @@ conn_read(struct load *l, struct conn *c)
 	conn_rest(c, l->in + used, len - used);
 	if (replies > 0)
 		l->mode->replied(l, c, replies);
+	/* The library may have more, of which the socket knows nothing. */
+	if (c->ssl != NULL && n == LOAD_READ)
+		conn_read(l, c);
+}
+
+/* ---- connecting ---- */
+
+/* There is a way for bytes. */
+static void
+conn_upgrade(struct load *l, struct conn *c)
+{
+	c->state = CONN_UPGRADING;
+	c->waits = false;
+	conn_step(l, c, TARGET_UPGRADE);
+	conn_poll(l, c, EPOLL_CTL_MOD);
+}
+
+static void
+conn_secure(struct load *l, struct conn *c)
+{
+	bool waits = false;
+
+	if (tlsclient_handshake(l->tls, c->ssl, &waits)) {
+		conn_upgrade(l, c);
+	} else if (c->waits != waits) {
+		c->waits = waits;
+		conn_poll(l, c, EPOLL_CTL_MOD);
+	}
 }
 
 static void
@@ -315,12 +363,25 @@ conn_connected(struct load *l, struct conn *c)
 		err(1, "SO_ERROR");
 	if (error != 0) {
 		errno = error;
-		err(1, "connect %u", c->client);
+		err(1, "connect %u", c->who.number);
 	}
-	c->state = CONN_UPGRADING;
-	c->waits = false;
-	conn_step(l, c, TARGET_UPGRADE);
-	conn_poll(l, c, EPOLL_CTL_MOD);
+	if (l->tls == NULL) {
+		conn_upgrade(l, c);
+		return;
+	}
+	c->state = CONN_SECURING;
+	c->ssl = tlsclient_open(l->tls, c->fd);
+	conn_secure(l, c);
+}
+
+/* It is not greeted yet, and may not be connected. */
+static void
+conn_opening(struct load *l, struct conn *c)
+{
+	if (c->state == CONN_CONNECTING)
+		conn_connected(l, c);
+	else
+		conn_secure(l, c);
 }
 
 void
@@ -338,8 +399,8 @@ conn_wait(struct load *l, int timeout)
 		c = events[i].data.ptr;
 		if (c == NULL) /* not a connection: hold's input */
 			l->stopping = true;
-		else if (c->state == CONN_CONNECTING)
-			conn_connected(l, c);
+		else if (c->state <= CONN_SECURING)
+			conn_opening(l, c);
 		else {
 			if (events[i].events & EPOLLOUT)
 				conn_flush(l, c);

@@ -1,10 +1,13 @@
 #ifndef CONN_H
 #define CONN_H
 
+#include <openssl/types.h>
+
 #include "load.h"
 
 enum conn_state {
 	CONN_CONNECTING,
+	CONN_SECURING, /* TLS */
 	CONN_UPGRADING,
 	CONN_GREETING,
 	CONN_READY
@@ -12,7 +15,8 @@ enum conn_state {
 
 struct conn {
 	int fd;
-	unsigned client; /* its number */
+	SSL *ssl; /* NULL: plaintext */
+	struct target_client who;
 	enum conn_state state;
 	uint64_t opened; /* when */
 	uint64_t sent; /* messages; also the number of the next */

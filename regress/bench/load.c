@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "conn.h"
+#include "tlsclient.h"
 
 #define LOAD_DRAIN       (10 * LOAD_SECOND)
 #define LOAD_SPARE_FILES 64 /* besides connections */
@@ -31,7 +32,10 @@ static const struct mode modes[] = {
 };
 
 struct options {
-	const char *target, *node_id, *api_key, *key_id;
+	const char *node_id, *api_key, *key_id;
+	const char *token_file, *tls_version, *certificate;
+	bool resume;
+	char token[TARGET_BYTES_MAX];
 };
 
 static void __attribute__((noreturn)) usage(void)
@@ -39,9 +43,11 @@ static void __attribute__((noreturn)) usage(void)
 	fprintf(stderr,
 	    "usage: load [options] mode target port\n"
 	    "mode:   closed | open | connect | hold\n"
-	    "target: floor | echo | ltp | nats, on 127.0.0.1\n"
+	    "target: floor | echo | ltp | remote | nats, on 127.0.0.1\n"
+	    "  -a file remote: the token\n"
 	    "  -b      closed: measure till the server is at rest again, for\n"
 	    "          one that works on behind its replies\n"
+	    "  -C file TLS: the only certificate to accept\n"
 	    "  -c n    connections (64)\n"
 	    "  -d n    closed: messages on their way per connection (1)\n"
 	    "  -f n    connections being greeted at a time (64)\n"
@@ -49,8 +55,10 @@ static void __attribute__((noreturn)) usage(void)
 	    "  -k key  ltp: API key\n"
 	    "  -n id   ltp: id of that key, which replies then have\n"
 	    "  -p pids account the processor time of these, as 12,34\n"
+	    "  -R      TLS: resume sessions by ticket\n"
 	    "  -r n    open: messages a second, all connections (10000)\n"
 	    "  -s n    source addresses (1)\n"
+	    "  -T v    speak TLS of this version, 1.2 or 1.3\n"
 	    "  -t n    seconds to measure (1)\n"
 	    "  -w n    seconds before that (0.2)\n");
 	exit(2);
@@ -154,6 +162,27 @@ seconds(const char *text)
 }
 
 static void
+load_option_remote(struct options *o, int letter, const char *value)
+{
+	switch (letter) {
+	case 'a':
+		o->token_file = value;
+		break;
+	case 'C':
+		o->certificate = value;
+		break;
+	case 'R':
+		o->resume = true;
+		break;
+	case 'T':
+		o->tls_version = value;
+		break;
+	default:
+		usage();
+	}
+}
+
+static void
 load_option(struct load *l, struct options *o, int letter, const char *value)
 {
 	switch (letter) {
@@ -195,8 +224,21 @@ load_option(struct load *l, struct options *o, int letter, const char *value)
 		l->warm_up = seconds(value);
 		break;
 	default:
-		usage();
+		load_option_remote(o, letter, value);
 	}
+}
+
+/* The first line of a file, so that it is in no list of processes. */
+static void
+load_token(struct options *o)
+{
+	FILE *f = fopen(o->token_file, "r");
+
+	if (f == NULL || fgets(o->token, sizeof(o->token), f) == NULL)
+		err(2, "%s", o->token_file);
+	fclose(f);
+	o->token[strcspn(o->token, "\n")] = '\0';
+	o->api_key = o->token;
 }
 
 static void
@@ -211,6 +253,13 @@ load_arguments(struct load *l, struct options *o, char **argv)
 	if (l->mode == NULL)
 		errx(2, "%s: no such mode", argv[0]);
 	l->target_name = argv[1];
+	if (o->token_file != NULL)
+		load_token(o);
+	if (o->tls_version != NULL)
+		l->tls =
+		    tlsclient_new(o->tls_version, o->certificate, o->resume);
+	else if (o->certificate != NULL || o->resume)
+		usage();
 	if (target_init(
 		&l->target, argv[1], o->node_id, o->api_key, o->key_id) == -1)
 		errx(2, "%s: no such target, or a name is too long", argv[1]);
@@ -273,6 +322,10 @@ load_print(const struct load *l)
 	    microseconds(&l->latency, 0.5), microseconds(&l->latency, 0.99),
 	    microseconds(&l->latency, 0.999), (double)l->latency.max / 1000,
 	    microseconds(&l->lag, 0.99));
+	if (l->tls != NULL)
+		printf("\"handshakes\":%llu,\"resumed\":%llu,",
+		    (unsigned long long)tlsclient_full(l->tls),
+		    (unsigned long long)tlsclient_resumed(l->tls));
 	printf("\"client_cpu_ns\":%llu,\"cpu_ns\":%llu,\"cpu_each_ns\":[",
 	    (unsigned long long)load_own_cpu(),
 	    (unsigned long long)cpu_sum(&l->cpu));
@@ -297,7 +350,7 @@ main(int argc, char **argv)
 	struct options options = { .node_id = "bench" };
 	int c;
 
-	while ((c = getopt(argc, argv, "bc:d:f:i:k:n:p:r:s:t:w:")) != -1)
+	while ((c = getopt(argc, argv, "a:bC:c:d:f:i:k:n:p:Rr:s:T:t:w:")) != -1)
 		load_option(&load, &options, c, optarg);
 	if (argc - optind != 3)
 		usage();

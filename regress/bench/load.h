@@ -14,6 +14,7 @@
 
 struct conn;
 struct load;
+struct tlsclient;
 
 /* What a mode of load does.  One row each in load.c. */
 struct mode {
@@ -31,6 +32,7 @@ struct load {
 	struct target target;
 	const char *target_name;
 	struct sockaddr_in server;
+	struct tlsclient *tls; /* NULL: plaintext */
 	unsigned connections;
 	unsigned depth;
 	unsigned in_flight; /* at most so many are being greeted at a time */

@@ -1,6 +1,7 @@
 /*
  * A peer: an echo server with libwebsockets, as its documentation writes one.
- * No extension, one thread, 127.0.0.1; the port is the argument.
+ * No extension, one thread, 127.0.0.1; the port is the argument.  With a
+ * certificate and its key after it, it speaks TLS.
  */
 #include <libwebsockets.h>
 
@@ -105,14 +106,19 @@ main(int argc, char **argv)
 	struct lws_context *ctx;
 	const char *wrong;
 
-	if (argc != 2)
-		errx(2, "usage: lws-echo port");
+	if (argc != 2 && argc != 4)
+		errx(2, "usage: lws-echo port [certificate key]");
 	lws_set_log_level(LLL_ERR, NULL);
 	info.port = (int)strtonum(argv[1], 1, UINT16_MAX, &wrong);
 	if (wrong != NULL)
 		errx(2, "port %s: %s", argv[1], wrong);
 	info.iface = "127.0.0.1";
 	info.protocols = protocols;
+	if (argc == 4) {
+		info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		info.ssl_cert_filepath = argv[2];
+		info.ssl_private_key_filepath = argv[3];
+	}
 	info.gid = -1;
 	info.uid = -1;
 	ctx = lws_create_context(&info);

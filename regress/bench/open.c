@@ -20,7 +20,7 @@ open_replied(struct load *l, struct conn *c, unsigned n)
 	uint64_t due, now = load_now(), seq;
 
 	for (seq = c->received - n; seq < c->received; seq++) {
-		due = open_due(l, seq * l->connections + c->client);
+		due = open_due(l, seq * l->connections + c->who.number);
 		if (due < l->schedule + (uint64_t)(l->warm_up * LOAD_SECOND))
 			continue;
 		histogram_add(&l->latency, now - due);

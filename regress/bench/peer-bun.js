@@ -1,7 +1,11 @@
-// A peer: an echo server with bun.  The argument is the port.
+// A peer: an echo server with bun.  The argument is the port; with a
+// certificate and its key after it, it speaks TLS.
+const [, , port, cert, key] = process.argv;
+
 Bun.serve({
 	hostname: "127.0.0.1",
-	port: Number(process.argv[2]),
+	port: Number(port),
+	...(cert && { tls: { cert: Bun.file(cert), key: Bun.file(key) } }),
 	fetch(request, server) {
 		if (server.upgrade(request))
 			return;

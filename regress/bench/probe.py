@@ -52,6 +52,18 @@ def load(server, cpus, mode, connections, *options, prefix=()):
     return r
 
 
+def shares(server, result):
+    """What each program of a server used, microseconds a message."""
+    used = dict.fromkeys(map(program, server.pids), 0)
+    for pid, ns in zip(server.pids, result["cpu_each_ns"]):
+        used[program(pid)] += ns / 1000 / max(1, result["messages"])
+    return used
+
+
+def program(pid):
+    return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 @contextlib.contextmanager
 def held(server, cpus, connections, among=0):
     """So many greeted connections that say nothing.  None may be closed."""

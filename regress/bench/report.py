@@ -118,6 +118,69 @@ def growth_table(data):
     return table(("server", *(f"{n:,} conns" for n in counts)), rows)
 
 
+# ---- TLS ----
+
+TLS_CELLS = ("d1", "d16", "connect")
+TLS_LIBRARY = {"TLS 1.3, ECDSA": "tls13_ecdsa", "TLS 1.2, ECDSA": "tls12_ecdsa",
+               "TLS 1.3, RSA": "tls13_rsa", "TLS 1.3, resumed": "tls13_resumed"}
+TLS_IDLE = ("plain", "remote, no TLS", "TLS 1.3, ECDSA", "TLS 1.2, ECDSA",
+            "bun, TLS 1.3, ECDSA", "libwebsockets, TLS 1.3, ECDSA",
+            "ws, TLS 1.3, ECDSA")
+
+
+def tls_floors(tls, name, cell):
+    """In each round, x what the listener without TLS and the library cost."""
+    library = tls["library"].get(TLS_LIBRARY.get(name))
+    if library is None:
+        return []
+    alone = library["handshake_ns" if cell == "connect" else "message_ns"]
+    return [r[name][cell]["cpu_us"] /
+            (r["remote, no TLS"][cell]["cpu_us"] + alone / 1000)
+            for r in tls["rounds"] if "remote, no TLS" in r]
+
+
+def tls_row(tls, name):
+    rounds = tls["rounds"]
+    connect = [r[name]["connect"] for r in rounds]
+    sign = [c["shares"]["ltp-sign"] for c in connect
+            if "ltp-sign" in c["shares"]]
+    cpu = [typical(rounds, name, cell) for cell in TLS_CELLS]
+    pss = tls["memory"].get(name, {}).get("pss")
+    floors = [tls_floors(tls, name, cell) for cell in ("d1", "connect")]
+    return (name, *map(number, cpu), number(median(sign)) if sign else "",
+            f"{median(c['rate'] for c in connect):,.0f}",
+            f"{1e6 / cpu[2]:,.0f}",
+            "" if pss is None else f"{max(pss, 0):,.0f} B",
+            " / ".join(number(ratio(rounds, name, cell, "plain"))
+                       for cell in TLS_CELLS),
+            " / ".join(number(median(f)) for f in floors if f))
+
+
+def tls_table(data):
+    tls = data["tls"]
+    rows = [(name, number(cost["handshake_ns"] / 1000),
+             number(cost["message_ns"] / 1000),
+             number(tls["sign"]["rsa" if name == "TLS 1.3, RSA" else "ecdsa"] /
+                    1000) if name != "TLS 1.3, resumed" else "")
+            for name, key in TLS_LIBRARY.items()
+            for cost in [tls["library"].get(key)] if cost]
+    return [
+        "The same node by each of its listeners, one worker; rounds: "
+        f"{len(tls['rounds'])}. Connections a second: as the generator saw "
+        "them, which has as much to compute as the server, and what one "
+        "processor of the server would do. x plain: depth 1, depth 16, "
+        "connect. x floor: depth 1 and connect, over the remote listener "
+        "without TLS and the library alone.", "",
+        *table(("listener", "64 conns, depth 1", "64 conns, depth 16",
+                "connect + hello", "of it ltp-sign", "a second, seen",
+                "a second, one processor", "idle session", "x plain",
+                "x floor"), [tls_row(tls, name) for name in tls["names"]]),
+        "The library alone, in memory, with the key at hand; microseconds "
+        "of the server's end:", "",
+        *table(("TLS", "handshake", "heartbeat and answer",
+                "of the handshake the signature"), rows)]
+
+
 # ---- what must be shown ----
 
 class Claim:
@@ -322,6 +385,8 @@ def sections(data):
         yield ("CPU per message as sessions grow, at "
                f"{data['growth_rate']:,} messages a second",
                growth_table(data))
+    if data.get("tls") and data["tls"]["rounds"]:
+        yield "TLS side by side, microseconds of CPU", tls_table(data)
     if data["scale"]:
         yield "Memory as sessions grow", scale_table(data)
     if data["plan"] != "scale":

@@ -21,24 +21,27 @@ from types import SimpleNamespace
 import probe
 import report
 from servers import (BENCH, SOURCE, BenchError, Bun, Floor, Lws, Nats, Node,
-                     Stage, Ws, said)
+                     Remote, Stage, Ws, said)
 
-PHASES = ("rounds", "memory", "open", "growth", "calls", "scale")
+PHASES = ("rounds", "memory", "open", "growth", "calls", "tls", "scale")
 IDLE = 10000            # sessions
 OPEN_RATE = 40000       # messages a second
 SLICES = 3              # of a round, so that a hiccup of the host spoils one
 OPEN_SLICES = 13        # short: one hiccup is the p99 of the slice it falls in
 GROWTH_RATE = 20000
 GROWTH_CLAIM = (100, 15000)
+# ltp-sign answers a worker a thousand times a second, after as many at once.
+TLS_CONNECTIONS = 800
+TLS_IDLE = 1000
 SPARE_FILES = 300       # descriptors of a process besides its connections
 
 # How long, and how often.  Seconds, but for rounds and connections.
 FULL = dict(rounds=5, seconds=0.3, warm_up=0.1, connections=3500,
             open_rounds=9, open_seconds=0.2, idle=12, growth_rounds=5,
-            growth=GROWTH_CLAIM, phases=PHASES[:5])
+            growth=GROWTH_CLAIM, tls_rounds=3, phases=PHASES[:6])
 QUICK = dict(rounds=1, seconds=0.2, warm_up=0.1, connections=1500,
              open_rounds=2, open_seconds=0.2, idle=3, growth_rounds=0,
-             growth=(), phases=("rounds", "memory", "open", "calls"))
+             growth=(), tls_rounds=1, phases=("rounds", "memory", "open", "calls"))
 SCALE = dict(FULL, growth_rounds=3, phases=("growth", "scale"),
              growth=(100, 1000, 5000, 10000, 15000, 19000))
 
@@ -69,7 +72,7 @@ class Bench:
             "plan": plan.name, "machine": report.machine(), "error": None,
             "servers": [], "rounds": [],
             "memory": {}, "rest": None, "open": [], "growth": [],
-            "calls": {}, "scale": [], "open_rate": OPEN_RATE,
+            "calls": {}, "tls": None, "scale": [], "open_rate": OPEN_RATE,
             "growth_rate": GROWTH_RATE, "growth_claim": GROWTH_CLAIM,
             "sign_ns": int(said(str(BENCH / "signcost")) or 0),
         }
@@ -264,6 +267,73 @@ class Bench:
             if found is not None:
                 self.data["calls"][server.name] = found
 
+    # TLS
+
+    def tls_field(self):
+        """Names are those that report.py compares."""
+        ec = self.stage.pair("ec")
+
+        def remote(name, **how):
+            return Remote(name, self.stage, **how)
+
+        yield self.node("plain")
+        yield remote("plain, beside TLS", pair="ec", plain=True)
+        yield remote("remote, no TLS")
+        yield remote("TLS 1.3, ECDSA", pair="ec")
+        yield remote("TLS 1.2, ECDSA", pair="ec", version="1.2")
+        yield remote("TLS 1.3, RSA", pair="rsa")
+        yield remote("TLS 1.3, resumed", pair="ec", resumed=True)
+        if not self.plan.quick:
+            yield Bun("bun, TLS 1.3, ECDSA", ec)
+            yield Lws("libwebsockets, TLS 1.3, ECDSA", ec)
+            yield Ws("ws, TLS 1.3, ECDSA", ec)
+
+    def tls(self):
+        servers = []
+        for server in self.tls_field():
+            absent = server.absent()
+            if absent:
+                say(f"{server.name}: {absent}")
+            else:
+                servers.append(server)
+        found = self.data["tls"] = {
+            "names": [server.name for server in servers],
+            "rounds": [], "memory": {},
+            "library": json.loads(said(str(BENCH / "tlscost")) or "{}"),
+            "sign": {kind: int(said(str(BENCH / "signcost"), kind) or 0)
+                     for kind in ("ecdsa", "rsa")},
+        }
+        for i in range(self.plan.tls_rounds):
+            say(f"TLS, round {i + 1} of {self.plan.tls_rounds}")
+            found["rounds"].append(self.tls_round(servers))
+        for server in servers:
+            if server.name in report.TLS_IDLE:
+                say(f"TLS, memory: {server.name}")
+                with self.running(server):
+                    self.load(server, "connect", 200)
+                    time.sleep(0.5)
+                    found["memory"][server.name] = self.per_session(
+                        server, TLS_IDLE, TLS_IDLE)
+
+    def tls_round(self, servers):
+        found = {server.name: {} for server in servers}
+        with contextlib.ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(self.running(server))
+            for cell in report.TLS_CELLS:
+                for server in shuffled(servers):
+                    found[server.name][cell] = self.tls_cell(server, cell)
+        return found
+
+    def tls_cell(self, server, name):
+        if name != "connect":
+            return self.cell(server, name)
+        result = self.load(server, "connect", TLS_CONNECTIONS)
+        if getattr(server, "resumed", False) and \
+                result["resumed"] < TLS_CONNECTIONS:
+            raise BenchError(f"{server.name}: no tickets")
+        return {**result, "shares": probe.shares(server, result)}
+
     def run(self):
         of_all = {"rounds", "memory"}
         servers = self.present() if of_all & set(self.plan.phases) else []
@@ -306,6 +376,7 @@ def plan_of(args):
     plan.most = args.most
     if args.rounds:
         plan.rounds = plan.open_rounds = plan.growth_rounds = args.rounds
+        plan.tls_rounds = args.rounds
     if args.phases:
         plan.phases = args.phases.split(",")
         if not set(plan.phases) <= set(PHASES):

@@ -202,15 +202,20 @@ class Stage:
 
     programs = ("ltpd/ltpd", "ltp-worker/ltp-worker", "ltp-auth/ltp-auth",
                 "ltp-metrics/ltp-metrics", "ltp-audit/ltp-audit")
+    distributed = ("ltp-worker/ltp-worker-tls", "ltp-sign/ltp-sign")
 
     def __init__(self):
         self.root = os.getuid() == 0
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ltpd-bench."))
         self.dir.chmod(0o755)
         self.bin = self.dir / "bin" if self.root else BUILD
+        # It may be configured without.
+        self.has_remote = all((BUILD / name).exists()
+                              for name in self.distributed)
         if self.root:
-            for name in self.programs:
-                (self.bin / name).parent.mkdir(parents=True)
+            for name in self.programs + \
+                    (self.distributed if self.has_remote else ()):
+                (self.bin / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(BUILD / name, self.bin / name)
                 (self.bin / name).chmod(0o755)
 
@@ -223,6 +228,21 @@ class Stage:
         drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
                 "--clear-groups", "--"] if self.root else []
         return [*drop, str(self.bin / name), *args]
+
+    def pair(self, kind):
+        """A certificate and its key, made at the first question."""
+        cert, key = (self.dir / f"{kind}.{what}" for what in ("crt", "key"))
+        if not cert.exists():
+            how = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+                   "rsa": ("rsa:2048",)}[kind]
+            if said("openssl", "req", "-x509", "-newkey", *how, "-nodes",
+                    "-keyout", str(key), "-out", str(cert), "-days", "30",
+                    "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=IP:127.0.0.1") is None:
+                raise BenchError("openssl makes no certificate")
+            self.own(cert, 0o644)
+            self.own(key, 0o600)
+        return str(cert), str(key)
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -278,7 +298,11 @@ class Node(Server):
         self.stage.own(self.dir, 0o755)
         self.file("ltpd.conf", "".join(
             f"{name} = {toml(value)}\n"
-            for name, value in self.settings().items()))
+            for name, value in self.settings().items()) + self.tables())
+
+    def tables(self):
+        """What follows the settings."""
+        return ""
 
     def command(self):
         return self.stage.command("ltpd/ltpd", "-d", "-f",
@@ -320,6 +344,67 @@ class Node(Server):
                              else f"{self.name} says: {bad[0]}")
 
 
+# The limits of the remote listener, none of which is reached, either.  That of
+# sessions is as it comes, since a table of that size is part of their memory.
+REMOTE_SETTINGS = {
+    "enabled": True,
+    "max_connections": 1000000,
+    "rate_limit": 1000000,
+    "handshake_timeout_ms": 60000,
+    "idle_timeout_ms": 3600000,
+    "session_ttl_secs": 3600,
+}
+
+
+def tls_options(cert, version="1.3"):
+    return ("-T", version, "-C", cert)
+
+
+class Remote(Node):
+    """
+    A node with a remote listener, with a token and, if pair is "ec" or "rsa",
+    TLS.  plain: nevertheless load talks to the other listener.
+    """
+
+    what = "remote"
+
+    def __init__(self, name, stage, *, pair=None, version="1.3",
+                 resumed=False, plain=False):
+        super().__init__(name, stage)
+        self.pair = pair
+        self.version = version
+        self.resumed = resumed
+        self.plain = plain
+        if plain:
+            self.what = "ltp"
+
+    def absent(self):
+        return None if self.stage.has_remote else \
+            "configured without the remote listener"
+
+    def tables(self):
+        port, = free_ports(1)
+        token = self.file("token", "0123456789abcdef" * 4 + "\n")
+        rows = {**REMOTE_SETTINGS, "bind_addr": f"127.0.0.1:{port}",
+                "token_path": token}
+        tls = {}
+        if self.pair is not None:
+            cert, key = self.stage.pair(self.pair)
+            tls = {"enabled": True, "cert_path": cert, "key_path": key}
+        if not self.plain:
+            self.port = port
+            self.options = ("-a", token)
+        if not self.plain and self.pair is not None:
+            self.options += tls_options(cert, self.version)
+        if self.resumed:
+            self.options += ("-R",)
+        return "".join(
+            f"\n[{name}]\n" + "".join(f"{key} = {toml(value)}\n"
+                                     for key, value in table.items())
+            for name, table in (("distributed", rows),
+                                ("distributed.tls", tls)))
+
+
 # ---- peers: reported as absent when they are not installed ----
 
 def said(*command, **how):
@@ -332,7 +417,17 @@ def said(*command, **how):
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-class Lws(Server):
+class Peer(Server):
+    """With a pair, a certificate and its key, it speaks TLS."""
+
+    def __init__(self, name, pair=()):
+        super().__init__(name)
+        self.pair = pair
+        if pair:
+            self.options = tls_options(pair[0])
+
+
+class Lws(Peer):
     def absent(self):
         if not (BENCH / "lws-echo").exists():
             return "no libwebsockets when it was built"
@@ -342,10 +437,10 @@ class Lws(Server):
         return said("pkg-config", "--modversion", "libwebsockets")
 
     def command(self):
-        return [str(BENCH / "lws-echo"), str(self.port)]
+        return [str(BENCH / "lws-echo"), str(self.port), *self.pair]
 
 
-class Ws(Server):
+class Ws(Peer):
     def environment(self):
         return {**os.environ, "NODE_PATH": str(MODULES)}
 
@@ -357,12 +452,12 @@ class Ws(Server):
         return None if self.version() else "no package ws for node"
 
     def command(self):
-        return ["node", str(SOURCE / "peer-ws.js"), str(self.port)]
+        return ["node", str(SOURCE / "peer-ws.js"), str(self.port), *self.pair]
 
 
-class Bun(Server):
-    def __init__(self, name):
-        super().__init__(name)
+class Bun(Peer):
+    def __init__(self, name, pair=()):
+        super().__init__(name, pair)
         local = MODULES / ".bin/bun"
         self.program = str(local) if local.exists() else "bun"
 
@@ -373,7 +468,8 @@ class Bun(Server):
         return None if self.version() else "no bun"
 
     def command(self):
-        return [self.program, str(SOURCE / "peer-bun.js"), str(self.port)]
+        return [self.program, str(SOURCE / "peer-bun.js"), str(self.port),
+                *self.pair]
 
 
 class Nats(Server):

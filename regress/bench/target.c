@@ -18,10 +18,16 @@
 #define CLIENT_NAME "bench-session-with-a-long-id-"
 #define CLIENT_ID   CLIENT_NAME "########"
 #define TIMESTAMP   "@@@@@@@@@@@@@"
+#define SESSION_ID  "%%%%%%%%-%%%%-%%%%-%%%%-%%%%%%%%%%%%"
 
 #define HEARTBEAT                                            \
 	"{\"type\":\"heartbeat\",\"client_id\":\"" CLIENT_ID \
 	"\",\"timestamp_ms\":" TIMESTAMP "}"
+/* Its number rises as its time does. */
+#define NUMBERED                                             \
+	"{\"type\":\"heartbeat\",\"client_id\":\"" CLIENT_ID \
+	"\",\"timestamp_ms\":" TIMESTAMP                     \
+	",\"session_id\":\"%s\",\"seq\":" TIMESTAMP "}"
 #define HELLO "{\"type\":\"hello\",\"client_id\":\"" CLIENT_ID "\"}"
 #define NATS_CONNECT                                                        \
 	"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":0}\r\n" \
@@ -46,7 +52,15 @@ text_index(struct target_text *t)
 	at = memmem(t->bytes, t->len, "########", CLIENT_DIGITS);
 	t->client_at = at == NULL ? 0 : (size_t)(at - t->bytes);
 	at = memmem(t->bytes, t->len, TIMESTAMP, SEQ_DIGITS);
-	t->seq_at = at == NULL ? 0 : (size_t)(at - t->bytes);
+	t->seq_at[0] = at == NULL ? 0 : (size_t)(at - t->bytes);
+	if (at != NULL) {
+		at += SEQ_DIGITS;
+		at = memmem(at, (size_t)(t->bytes + t->len - at), TIMESTAMP,
+		    SEQ_DIGITS);
+	}
+	t->seq_at[1] = at == NULL ? 0 : (size_t)(at - t->bytes);
+	at = memmem(t->bytes, t->len, SESSION_ID, TARGET_SESSION);
+	t->session_at = at == NULL ? 0 : (size_t)(at - t->bytes);
 }
 
 static void
@@ -154,6 +168,20 @@ target_init_ltp(struct target *t, const char *node_id, const char *key_id)
 	    key_id != NULL ? key_id : CLIENT_ID);
 }
 
+/* As the plain listener, but that the session has an id. */
+static int
+target_init_remote(struct target *t, const char *node_id)
+{
+	if (target_init_ltp(t, node_id, NULL) == -1)
+		return -1;
+	if (text_frame(&t->answer[TARGET_HELLO], WS_TEXT, false,
+		"{\"type\":\"hello_ack\",\"node_id\":\"%s\","
+		"\"accepted\":true,\"session_id\":\"%s\"}",
+		node_id, SESSION_ID) == -1)
+		return -1;
+	return text_frame(&t->message, WS_TEXT, true, NUMBERED, SESSION_ID);
+}
+
 static int
 target_init_nats(struct target *t)
 {
@@ -183,6 +211,10 @@ target_init(struct target *t, const char *kind, const char *node_id,
 		t->kind = TARGET_LTP;
 		return target_init_ltp(t, node_id, key_id);
 	}
+	if (strcmp(kind, "remote") == 0) {
+		t->kind = TARGET_REMOTE;
+		return target_init_remote(t, node_id);
+	}
 	if (strcmp(kind, "nats") == 0) {
 		t->kind = TARGET_NATS;
 		return target_init_nats(t);
@@ -205,48 +237,65 @@ text_digits(const struct target_text *t, uint8_t *out, size_t at, size_t width,
 	}
 }
 
+static void
+text_session(
+    const struct target_text *t, uint8_t *out, const char id[TARGET_SESSION])
+{
+	size_t at = t->session_at, i;
+
+	memcpy(out + at, id, TARGET_SESSION);
+	if (t->mask_from == 0)
+		return;
+	for (i = at; i < at + TARGET_SESSION; i++)
+		out[i] ^= mask[(i - t->mask_from) & 3];
+}
+
 static size_t
-text_print(
-    const struct target_text *t, unsigned client, uint64_t seq, uint8_t *out)
+text_print(const struct target_text *t, const struct target_client *c,
+    uint64_t seq, uint8_t *out)
 {
 	memcpy(out, t->bytes, t->len);
 	if (t->client_at != 0)
-		text_digits(t, out, t->client_at, CLIENT_DIGITS, client);
-	if (t->seq_at != 0)
-		text_digits(t, out, t->seq_at, SEQ_DIGITS, SEQ_BASE + seq);
+		text_digits(t, out, t->client_at, CLIENT_DIGITS, c->number);
+	if (t->seq_at[0] != 0)
+		text_digits(t, out, t->seq_at[0], SEQ_DIGITS, SEQ_BASE + seq);
+	if (t->seq_at[1] != 0)
+		text_digits(t, out, t->seq_at[1], SEQ_DIGITS, SEQ_BASE + seq);
+	if (t->session_at != 0)
+		text_session(t, out, c->session);
 	return t->len;
 }
 
 size_t
-target_say(const struct target *t, enum target_step step, unsigned client,
-    uint8_t *out)
+target_say(const struct target *t, enum target_step step,
+    const struct target_client *c, uint8_t *out)
 {
-	return text_print(&t->say[step], client, 0, out);
+	return text_print(&t->say[step], c, 0, out);
 }
 
 size_t
-target_message(
-    const struct target *t, unsigned client, uint64_t seq, uint8_t *out)
+target_message(const struct target *t, const struct target_client *c,
+    uint64_t seq, uint8_t *out)
 {
-	return text_print(&t->message, client, seq, out);
+	return text_print(&t->message, c, seq, out);
 }
 
 size_t
-target_expected(
-    const struct target *t, unsigned client, uint64_t seq, uint8_t *out)
+target_expected(const struct target *t, const struct target_client *c,
+    uint64_t seq, uint8_t *out)
 {
-	return text_print(&t->reply, client, seq, out);
+	return text_print(&t->reply, c, seq, out);
 }
 
 /* ---- checking ---- */
 
 static ssize_t
-text_check(const struct target_text *t, unsigned client, uint64_t seq,
-    const uint8_t *in, size_t len)
+text_check(const struct target_text *t, const struct target_client *c,
+    uint64_t seq, const uint8_t *in, size_t len)
 {
 	uint8_t expected[TARGET_BYTES_MAX];
 
-	text_print(t, client, seq, expected);
+	text_print(t, c, seq, expected);
 	if (memcmp(in, expected, len < t->len ? len : t->len) != 0)
 		return -1;
 	return len < t->len ? 0 : (ssize_t)t->len;
@@ -347,23 +396,46 @@ nats_check_hello(const uint8_t *in, size_t len)
 	return pongs == 1 ? (ssize_t)used : -1;
 }
 
+/* The server chooses the id, of which only the form is known. */
+static void
+session_take(const struct target_text *t, struct target_client *c,
+    const uint8_t *in, size_t len)
+{
+	static const char form[] = SESSION_ID;
+	char id[TARGET_SESSION];
+	size_t i;
+
+	if (t->session_at == 0 || len < t->session_at + TARGET_SESSION)
+		return;
+	memcpy(id, in + t->session_at, TARGET_SESSION);
+	for (i = 0; i < TARGET_SESSION; i++) {
+		if (form[i] == '-'
+			? id[i] != '-'
+			: memchr("0123456789abcdef", id[i], 16) == NULL)
+			return;
+	}
+	memcpy(c->session, id, TARGET_SESSION);
+}
+
 ssize_t
 target_check_step(const struct target *t, enum target_step step,
-    unsigned client, const uint8_t *in, size_t len)
+    struct target_client *c, const uint8_t *in, size_t len)
 {
 	if (step == TARGET_UPGRADE && t->kind != TARGET_FLOOR)
 		return upgrade_check(in, len);
 	if (t->kind == TARGET_NATS)
 		return nats_check_hello(in, len);
-	return text_check(&t->answer[step], client, 0, in, len);
+	if (step == TARGET_HELLO)
+		session_take(&t->answer[step], c, in, len);
+	return text_check(&t->answer[step], c, 0, in, len);
 }
 
 ssize_t
-target_check_reply(const struct target *t, unsigned client, uint64_t seq,
-    const uint8_t *in, size_t len, unsigned *replies)
+target_check_reply(const struct target *t, const struct target_client *c,
+    uint64_t seq, const uint8_t *in, size_t len, unsigned *replies)
 {
 	if (t->kind == TARGET_NATS)
 		return nats_check(in, len, replies);
 	*replies = 1;
-	return text_check(&t->reply, client, seq, in, len);
+	return text_check(&t->reply, c, seq, in, len);
 }

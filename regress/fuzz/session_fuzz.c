@@ -132,7 +132,7 @@ client_identity(const struct client *c)
 {
 	struct str id = { identity, sizeof(identity) - 1 };
 
-	if (!c->proven && c->passage->identity == NULL)
+	if (c->identity == IDENTITY_CLAIMED && c->passage->identity == NULL)
 		id.len = 0;
 	return id;
 }

@@ -12,10 +12,15 @@ import ssl
 import time
 
 import ops
-from node import TIMEOUT, Wire, free_ports, request, toml, wait_for
+from node import TIMEOUT, Wire, free_ports, request, table, toml, wait_for
 from ops import Ltpd
 
 RECORD_MAX = 16384  # bytes
+SHARED = "7c40d1b58e93a2f6617b0c5d48ea93f2"
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+VERSIONS = table(("TLS 1.2", V12), ("TLS 1.3", V13))
+NO_LIMITS = {"max_half_open_per_ip": 0, "max_connections_per_ip": 0,
+             "auth_failure_limit": 0, "control_limit_rps": 0}
 
 
 class Remote(Ltpd):
@@ -94,8 +99,8 @@ def trusting(authority):
 
 class TlsWire(Wire):
     """
-    Each send is a record of its own, up to 16 KiB.  An end without a
-    close_notify is an error, and so is an alert.
+    Each send is a record of its own, up to 16 KiB.  An alert is an error,
+    and so is an end without one, if the context says so.
     """
 
     def __init__(self, address, context, begin=True, **how):
@@ -158,6 +163,8 @@ class TlsWire(Wire):
                 return data != b""
             except ssl.SSLWantReadError:
                 self.feed()
+            except ssl.SSLZeroReturnError:
+                return False
 
     def readable(self, seconds):
         """Whether there is anything but TLS's own affairs."""
@@ -174,11 +181,60 @@ class TlsWire(Wire):
                 self.sock.settimeout(TIMEOUT)
         return True
 
-    def notify(self):
-        """Say that nothing follows; what comes may still be read."""
+    def notify(self, last=b""):
+        """
+        Say that nothing follows what was sealed last; what comes may still
+        be read.
+        """
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
-        self.flush()
+        self.sock.sendall(last + self.outgoing.read())
+
+
+class Secured(Remote):
+    """With TLS and a token for all; key: its kind."""
+
+    def __init__(self, stage, *, authority, key="ec", distributed=None,
+                 tls=None, **settings):
+        super().__init__(stage, secrets=(SHARED,), distributed={
+            "token": SHARED, **(distributed or {})},
+            **{**NO_LIMITS, **settings})
+        self.authority = authority
+        self.pair = authority.issue(f"server-{key}", kind=key)
+        put_pair(self, *self.pair)
+        self.tls = {"cert_path": str(self.dir / "server.crt"),
+                    "key_path": str(self.dir / "server.key"), **(tls or {})}
+        self.distributed = {name: value for name, value
+                            in self.distributed.items() if value is not None}
+
+    def context(self, version=None, pair=None):
+        """Of a client; pair: its certificate and key."""
+        context = trusting(self.authority)
+        # Python takes the end of the connection for one.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        if pair is not None:
+            context.load_cert_chain(*pair)
+        return context
+
+    def wire(self, version=None, pair=None, begin=True, **how):
+        w = TlsWire(self.remote, self.context(version, pair), begin, **how)
+        self.wires.append(w)
+        return w
+
+    def tcp(self, **how):
+        return super().wire(**how)
+
+
+@contextlib.contextmanager
+def secured(lab, authority, **settings):
+    with ops.prepared(lab, kind=Secured, authority=authority,
+                      **settings) as node:
+        node.start()
+        node.settle()
+        yield node
+        node.stop()
 
 
 # ---- messages ----
@@ -218,3 +274,11 @@ def greeted(wire):
 def alive(wire, session, seq, client="c"):
     wire.say(beat(session, seq, client))
     wire.expect(ack(client))
+
+
+def entered(node, client="c", **how):
+    """A session of a node with TLS, and its own."""
+    w = node.wire(**how)
+    w.upgrade(bearer(SHARED))
+    w.say(hello(client_id=client))
+    return w, greeted(w)

@@ -22,6 +22,8 @@ import pytest
 import ops
 from node import BUILD, PROGRAMS, TIMEOUT, wait_for
 from ops import beat, enter, process, processes
+from pki import Authority
+from test_rotation import OLD, Remote, ping, put_pair, trusting, upgrade
 
 HOSTILE = BUILD / "regress/sandbox/hostile"
 MARK = b"hostile-shm="
@@ -34,7 +36,7 @@ LIES_MAX = 1024
 WORKERS = 40        # of which the first is an honest one
 COUNTS = 10000      # of 2^40 each, more than a counter takes
 # Who says it is not the supervisor.
-CHILD = r" (worker\[\d+\]|auth|audit|metrics) "
+CHILD = r" (worker\[\d+\]|auth|audit|metrics|sign) "
 KEYS = {"alice": "alice-key-0001"}
 
 pytestmark = pytest.mark.skipif(not HOSTILE.exists(),
@@ -108,14 +110,18 @@ class Conspiracy:
         fresh.rename(path)
 
     def corrupt(self, name):
-        real = self.bin / name / name
-        self.place(f"{name}/{name}.real", real.read_bytes())
-        self.place(f"{name}/{name}", self.program)
+        path = self.path(name)
+        self.place(f"{path}.real", (self.bin / path).read_bytes())
+        self.place(path, self.program)
 
     def reform(self, name):
         """From its next life on it is honest."""
-        real = self.bin / name / (name + ".real")
-        self.place(f"{name}/{name}", real.read_bytes())
+        path = self.path(name)
+        self.place(path, (self.bin / f"{path}.real").read_bytes())
+
+    @staticmethod
+    def path(name):
+        return next(p for p in PROGRAMS if p.endswith("/" + name))
 
     def go(self, play, count=0, word=0, players=0):
         """And wait until so many are at it."""
@@ -140,16 +146,44 @@ class Conspiracy:
 def plot(lab, *names, keys=None, slots=0, audit=False, **settings):
     """A node of which some children are hostile, but wait."""
     with ops.prepared(lab, keys, errors=CHILD, **settings) as node:
-        plan = Conspiracy(node, *names, slots=slots)
         if audit:
             node.configure(audit_log_file=str(node.dir / "audit.log"))
-        node.launch()
-        assert node.ready(), node.log()
-        yield node, plan
-        plan.stop()
-        if not node.over:
-            node.settle(6 * TIMEOUT)
-        node.stop()
+        yield from unfold(node, Conspiracy(node, *names, slots=slots))
+
+
+def unfold(node, plan):
+    node.launch()
+    assert node.ready(), node.log()
+    yield node, plan
+    plan.stop()
+    if not node.over:
+        node.settle(6 * TIMEOUT)
+    node.stop()
+
+
+class Vault(Remote):
+    """A node with a remote listener, whose clients do as those of others."""
+
+    def agent(self, context):
+        """One that has shown its token."""
+        tls = self.secure(context)
+        upgrade(tls)
+        return tls
+
+
+@contextlib.contextmanager
+def vault(lab, *names, slots=0, **settings):
+    """The same, with a private key; and what its clients trust."""
+    authority = Authority(lab.stage, ops.scratch(lab))
+    with ops.prepared(lab, kind=Vault, errors=CHILD, **settings) as node:
+        put_pair(node, *authority.issue("server"))
+        node.distributed["token"] = OLD
+        node.tls = {"cert_path": str(node.dir / "server.crt"),
+                    "key_path": str(node.dir / "server.key")}
+        node.configure()
+        plan = Conspiracy(node, *names, slots=slots)
+        for pair in unfold(node, plan):
+            yield (*pair, trusting(authority))
 
 
 def memory(node):
@@ -578,6 +612,154 @@ def test_an_auth_that_keeps_asking_who_is_here_is_heard_once(lab):
         for _ in range(4):
             beat(enter(node, "alice", KEYS["alice"]), 1, "alice")
         watch.end("who floods")
+
+
+# ---- the private key ----
+
+def test_sign_hangs_up_on_a_lying_worker(lab):
+    """And signs for the others."""
+    workers = 24
+    expected = lies("ltp-worker-tls", "ltp-sign")
+    with vault(lab, "ltp-worker-tls", slots=everybody(workers),
+               workers=workers) as (node, plan, trust):
+        watch = Watch(node)
+        pid = process(node, "sign")["pid"]
+        with ops.Herd(node, 2) as herd:
+            herd.turns()
+            assert not tell_siblings(node, plan, "lies_to_sign", expected)
+            herd.turns()
+            assert herd.lost == 0
+        node.settle()
+        assert ACCUSED in violations(node).values()
+        assert process(node, "sign")["pid"] == pid, "it has died"
+        for reason in {lie.expect for lie in expected} - {None}:
+            assert node.log_lines(f" warn sign worker.*: {reason}"), reason
+        assert node.log_lines(" warn sign sign: questions of a worker refused")
+        with node.agent(trust) as tls:
+            ping(tls)
+        watch.end("lies to sign", sent=len(expected))
+
+
+def test_a_worker_hangs_up_on_a_lying_sign(lab):
+    """Who is in stays; when there is an honest one, others come in again."""
+    expected = lies("ltp-sign", "ltp-worker")
+    with vault(lab, "ltp-sign", workers=2) as (node, plan, trust):
+        pids = {process(node, "worker", i)["pid"] for i in (0, 1)}
+        watch = Watch(node)
+        with pytest.raises(OSError):
+            node.agent(trust)
+        plan.reform("ltp-sign")
+        ops.kill_child(node, "sign")
+        node.settle()
+        with node.agent(trust) as tls:
+            plan.corrupt("ltp-sign")
+            ops.kill_child(node, "sign")
+            assert not tell_siblings(node, plan, "lies_to_workers", expected,
+                                     4)
+            ping(tls)
+            plan.reform("ltp-sign")
+            node.settle(4 * TIMEOUT)
+            ops.kill_child(node, "sign")
+            ping(tls)
+            with node.agent(trust) as other:
+                ping(other)
+        assert pids == {process(node, "worker", i)["pid"] for i in (0, 1)}
+        watch.end("lies of sign to workers", sent=4)
+
+
+def own_lies_of_sign():
+    """Those that no other child can tell."""
+    return [i for i, lie in enumerate(lies("ltp-sign"))
+            if lie.name.startswith(("sign_loaded", "counts"))]
+
+
+@pytest.mark.parametrize("count", [6, longer(None)])
+def test_a_sign_that_lies_to_the_supervisor_is_killed(lab, count):
+    """Of its verdicts, too, none is taken that nobody has asked for."""
+    expected = lies("ltp-sign")
+    first = own_lies_of_sign()[0] if count else 0
+    end = first + count if count else len(expected)
+    with vault(lab, "ltp-sign", workers=2) as (node, plan, trust):
+        watch = Watch(node)
+        pids = {process(node, "worker", i)["pid"] for i in (0, 1)}
+        plan.go("lies", 0)
+        plan.control.turn = first
+        plan.control.count = end
+        plan.until(lambda: plan.control.turn >= end, "all lies are told",
+                   2 * len(expected))
+        told = [(lie.name, plan.control.pid[i], lie.expect)
+                for i, lie in enumerate(expected[:end])
+                if plan.control.pid[i] != 0]
+        plan.until(lambda: all(pid in violations(node)
+                               for _, pid, _ in told), "all are killed")
+        plan.stop()
+        killed = violations(node)
+        assert not believed([(name, killed[pid], expect)
+                             for name, pid, expect in told])
+        node.settle(2 * TIMEOUT)
+        plan.reform("ltp-sign")
+        ops.kill_child(node, "sign")
+        with node.agent(trust) as tls:
+            ping(tls)
+        assert pids == {process(node, "worker", i)["pid"] for i in (0, 1)}
+        watch.end("lies of sign", sent=len(told), kills=len(killed))
+
+
+def test_a_certificate_may_come_while_tokens_are_on_their_way(lab):
+    """
+    One worker keeps new tokens waiting; a reload with a new certificate takes
+    their place, and its key is there when it is in force.
+    """
+    with vault(lab, "ltp-worker-tls", slots=2, workers=2) as (node, plan,
+                                                              trust):
+        authority = Authority(lab.stage, ops.scratch(lab), "other")
+        trust.load_verify_locations(str(authority.cert))
+        del node.distributed["token"]
+        node.distributed["token_path"] = node.token(OLD)
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        plan.go("deaf", players=1)
+        node.token(OLD + "\n" + OLD + "0")
+        # More than a few pings.
+        plan.until(lambda: plan.control.word > 64, "tokens are on their way")
+        put_pair(node, *authority.issue("second"))
+        assert node.ctl("reload").returncode == 0
+        assert "did not acknowledge a configuration" in \
+            violations(node).values()
+        plan.stop()
+        plan.reform("ltp-worker-tls")
+        node.settle()
+        with node.agent(trust) as tls:
+            assert ("commonName", "other") in (
+                tls.getpeercert()["issuer"][0])
+            ping(tls)
+
+
+def test_a_worker_that_takes_others_numbers_has_nobody_called_a_liar(lab):
+    """Auth knows a connection by its number and its worker."""
+    with vault(lab, "ltp-worker-tls", slots=2, workers=2) as (node, plan,
+                                                              trust):
+        watch = Watch(node)
+        pid = process(node, "worker", 0)["pid"]
+        plan.go("squat", 2000, players=1)
+        plan.until(lambda: plan.control.sent >= 2000, "all are taken")
+        for i in range(4):
+            with node.agent(trust) as tls:
+                say(tls, {"type": "hello", "client_id": f"agent{i}"})
+                assert b'"hello_ack"' in tls.recv(4096)
+        assert process(node, "worker", 0)["pid"] == pid, node.log()
+        assert not node.log_lines("enters twice")
+        plan.stop()
+        plan.reform("ltp-worker-tls")
+        ops.kill_child(node, "worker", 1)
+        watch.end("numbers of others", sent=plan.control.sent)
+
+
+def say(tls, message):
+    """One text frame, masked with nothing."""
+    text = json.dumps(message).encode()
+    assert len(text) < 126
+    tls.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
 
 
 # ---- other children ----

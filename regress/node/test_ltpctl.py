@@ -187,8 +187,9 @@ def test_show_sessions_of_both_dialects(node):
         assert s["worker"] == 0
         assert 0 <= s["idle_ms"] <= s["age_ms"] <= since
     assert one["connection"] < two["connection"]
-    assert (one["client_id"], one["session_id"], one["tag"],
-            one["dialect"]) == ("c", None, "tag", "client")
+    assert (one["client_id"], one["identity_source"], one["session_id"],
+            one["tag"], one["dialect"]) == (
+                "c", "claimed", None, "tag", "client")
     assert (one["messages_in"], one["messages_out"]) == (2, 2)
     assert re.fullmatch(UUID, two["session_id"])
     assert two["session_id"] == ack["session_id"]

@@ -10,10 +10,11 @@ import time
 import pytest
 
 import ops
-from node import (TEXT, Wire, basic, compact, fragments, frame,
-                  free_ports, header, mask, request, same, table, toml,
-                  wait_for)
-from ops import Ltpd, started
+import remote
+from node import (TEXT, Wire, basic, compact, fragments, frame, header, mask,
+                  request, same, table, wait_for)
+from ops import started
+from remote import ack, alive, bearer, beat, error, greeted, hello
 
 SHARED = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 ALICE = "alice:5a69788796a5b4c3"
@@ -26,70 +27,16 @@ REPLAYS = 16        # in a row, then it ends
 COMPLAINTS = 10     # a second about the rate, then it ends
 
 
-class Remote(Ltpd):
-    """A node with a remote listener, without TLS, on loopback."""
+class Remote(remote.Remote):
+    """Without TLS, on loopback, with a token for all."""
 
     def __init__(self, stage, *, distributed=None, **settings):
-        super().__init__(stage, **settings)
-        self.distributed = {"token": f"{SHARED}", **(distributed or {})}
-        self.secrets.add(SHARED)
-
-    def configure(self, **settings):
-        super().configure(**settings)
-        self.remote = ("127.0.0.1", free_ports(1)[0]) \
-            if not hasattr(self, "remote") else self.remote
-        rows = {"enabled": True, "bind_addr": "%s:%d" % self.remote,
-                **self.distributed}
-        self.file("ltpd.conf", self.conf.read_text() + "\n[distributed]\n" +
-                  "".join(f"{k} = {toml(v)}\n" for k, v in rows.items()))
-
-    def wire(self, **how):
-        w = Wire(self.remote, **how)
-        self.wires.append(w)
-        return w
-
-    def errors_are(self, code, count):
-        self.samples_are({f'ltp_dist_errors_total{{code="{code}"}}': count})
-
-    def logged(self, code, what=""):
-        wait_for(lambda: self.log_lines(f"{what}.* dist_code={code} "),
-                 f"{code} in the log")
-
-
-def bearer(token):
-    return [] if token is None else [("Authorization", f"Bearer {token}")]
-
-
-def hello(**more):
-    return {"type": "hello", "client_id": "c", **more}
-
-
-def beat(session, seq, client="c"):
-    return {"type": "heartbeat", "client_id": client, "timestamp_ms": 5,
-            "session_id": session, "seq": seq}
-
-
-def ack(client="c"):
-    return {"type": "heartbeat_ack", "client_id": client, "timestamp_ms": 5}
-
-
-def error(code, message, name=None):
-    named = {} if name is None else {"code": name}
-    return {"type": "error", **named, "message": message,
-            "dist_code": f"dist.{code}"}
+        super().__init__(stage, secrets=(SHARED,), distributed={
+            "token": SHARED, **(distributed or {})}, **settings)
 
 
 REPLAY = error("replay_detected", "replay detected")
 DENIED = error("auth_failed", "client_id is not the proven one")
-
-
-def greeted(wire):
-    """The session id of the hello_ack."""
-    reply = json.loads(wire.recv_text())
-    assert set(reply) == {"type", "node_id", "accepted", "session_id"}, reply
-    assert reply["type"] == "hello_ack" and reply["accepted"] is True
-    assert re.fullmatch(r"[0-9a-f-]{36}", reply["session_id"])
-    return reply["session_id"]
 
 
 def enter(node, client="c", token=SHARED, **how):
@@ -97,11 +44,6 @@ def enter(node, client="c", token=SHARED, **how):
     w = node.connect(bearer(token), **how)
     w.say(hello(client_id=client))
     return w, greeted(w)
-
-
-def alive(wire, session, seq, client="c"):
-    wire.say(beat(session, seq, client))
-    wire.expect(ack(client))
 
 
 @contextlib.contextmanager
@@ -629,6 +571,13 @@ def test_sessions_are_shown_with_their_id(node):
     w, session = enter(node, "shown")
     rows = [s for s in ops.ctl_json(node, "show", "sessions")
             if s["client_id"] == "shown"]
-    assert [s["session_id"] for s in rows] == [session]
+    assert [(s["session_id"], s["identity_source"]) for s in rows] == [
+        (session, "claimed")]
+    alice, session = enter(node, "alice", ALICE)
+    assert [(s["client_id"], s["identity_source"])
+            for s in ops.ctl_json(node, "show", "sessions")
+            if s["session_id"] == session] == [("alice", "token")]
+    alice.drop()
+    session = rows[0]["session_id"]
     assert node.ctl("disconnect", session).returncode == 0
     w.expect_close(1008, "disconnected by the operator")

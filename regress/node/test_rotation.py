@@ -9,15 +9,16 @@ import os
 import re
 import signal
 import socket
-import ssl
 import time
 
 import pytest
 
 import ops
-from node import Wire, free_ports, request, toml, wait_for
-from ops import Ltpd, prepared, started
+import remote
+from node import Wire, request, wait_for
+from ops import prepared, started
 from pki import Authority
+from remote import put_pair, trusting
 
 OLD = "3f9a0c47d1b2e6855a4c90b7"
 NEW = "c1d75f2e80a94b3366f0e912"
@@ -25,53 +26,9 @@ KEY = "e7a1940bb3d65c2f80d4a1b7"
 PAUSE = 2.0         # longer than a second look and a report take
 
 
-class Remote(Ltpd):
-    """A node with a remote listener; distributed, tls: of its tables."""
-
-    def __init__(self, stage, *, distributed=None, tls=None, **settings):
-        super().__init__(stage, **settings)
-        self.distributed = dict(distributed or {})
-        self.tls = tls
-        self.secrets.update((OLD, NEW))
-        self.remote = ("127.0.0.1", free_ports(1)[0])
-
-    def configure(self, **settings):
-        super().configure(**settings)
-        tables = {"distributed": {"enabled": True,
-                                  "bind_addr": "%s:%d" % self.remote,
-                                  **self.distributed}}
-        if self.tls is not None:
-            tables["distributed.tls"] = {"enabled": True, **self.tls}
-        text = "".join(f"\n[{name}]\n" + "".join(
-            f"{k} = {toml(v)}\n" for k, v in rows.items())
-            for name, rows in tables.items())
-        self.file("ltpd.conf", self.conf.read_text() + text)
-
-    def again(self):
-        """Write the configuration again, with what has changed in it."""
-        ops.place(self)
-
-    def token(self, text, name="token", mode=0o600):
-        """Put it in place as an operator does; the path."""
-        self.file("fresh", text, mode)
-        os.replace(self.dir / "fresh", self.dir / name)
-        return str(self.dir / name)
-
-    def lets_in(self, token):
-        with Wire(self.remote) as wire:
-            wire.send(request([("Authorization", f"Bearer {token}")]))
-            status = wire.response().status
-        assert status in (101, 401, 503), status
-        return status == 101
-
-    def secure(self, context):
-        sock = socket.create_connection(self.remote, timeout=5)
-        return context.wrap_socket(sock, server_hostname="localhost")
-
-    def serial(self, context):
-        """Of the certificate that is served."""
-        with self.secure(context) as tls:
-            return int(tls.getpeercert()["serialNumber"], 16)
+class Remote(remote.Remote):
+    def __init__(self, stage, **settings):
+        super().__init__(stage, secrets=(OLD, NEW), **settings)
 
 
 def reload(node):
@@ -80,12 +37,6 @@ def reload(node):
 
 def waits_until(condition, what):
     wait_for(condition, what, 5)
-
-
-def trusting(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(str(authority.cert))
-    return context
 
 
 # ---- the listener ----
@@ -146,7 +97,8 @@ def test_who_is_over_the_cap_is_handed_over_to_be_told_so(lab):
             with Wire(node.remote) as third:
                 assert third.response().status == 503
             # The other listener has a limit of its own.
-            node.connect().drop()
+            with Wire(node.address) as other:
+                other.upgrade()
         wait_for(lambda: node.lets_in(OLD), "places are given back")
 
 
@@ -319,12 +271,6 @@ def test_a_variable_that_is_not_set_stops_the_start(lab):
 @pytest.fixture(scope="module")
 def authority(lab):
     return Authority(lab.stage, ops.scratch(lab))
-
-
-def put_pair(node, cert, key, name="server"):
-    """As an operator does: each is moved into place, the key last."""
-    for path, suffix, mode in ((cert, "crt", 0o644), (key, "key", 0o600)):
-        node.token(path.read_text(), f"{name}.{suffix}", mode)
 
 
 @contextlib.contextmanager

@@ -165,6 +165,16 @@ behave_take(struct hostile *h, unsigned type, const uint8_t *data, int fd)
 	}
 }
 
+/* A pair of which nothing was read. */
+static void
+behave_pair(const uint8_t *data)
+{
+	struct msg_sign_loaded loaded = { .good = 1 };
+
+	memcpy(&loaded.pair, data, sizeof(loaded.pair));
+	say(CHANNEL, MSG_SIGN_LOADED, &loaded, sizeof(loaded));
+}
+
 static void
 behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 {
@@ -185,6 +195,9 @@ behave_message(struct hostile *h, size_t n, const int *fds, size_t nfds)
 	case MSG_CONF_END:
 	case MSG_CONF_COMMIT:
 		behave_conf(h, hdr.type, data);
+		break;
+	case MSG_SIGN_PAIR:
+		behave_pair(data);
 		break;
 	case MSG_SESSIONS_GET:
 	case MSG_SESSION_KILL:
@@ -238,6 +251,7 @@ static const struct {
 	enum role role;
 } programs[] = {
 	{ "ltp-worker", ROLE_WORKER },
+	{ "ltp-worker-tls", ROLE_WORKER },
 	{ "ltp-auth", ROLE_AUTH },
 	{ "ltp-audit", ROLE_AUDIT },
 	{ "ltp-metrics", ROLE_METRICS },

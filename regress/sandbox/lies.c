@@ -464,12 +464,16 @@ counter_is_theirs(size_t word)
 	case COUNT_RESTARTS_AUTH:
 	case COUNT_RESTARTS_METRICS:
 	case COUNT_RESTARTS_AUDIT:
+	case COUNT_RESTARTS_SIGN:
 	case COUNT_CHANNEL_VIOLATIONS:
 	case COUNT_LOG_DROPPED:
 	case COUNT_RELOADS:
 	case COUNT_RELOAD_FAILURES:
 	case COUNT_AUDIT_LINES:
 	case COUNT_AUDIT_ERRORS:
+	case COUNT_TOKENS_RELOAD_FAILURE:
+	case COUNT_TLS_RELOAD_FAILURE:
+	case COUNT_TLS_SIGN_REFUSED:
 		return true;
 	default:
 		return false;
@@ -558,6 +562,58 @@ lies_audit(struct lies *l)
 	}
 }
 
+/* ---- of sign ---- */
+
+static void
+lies_loaded(struct lies *l)
+{
+	static const struct {
+		const char *name;
+		uint64_t value; /* pair, and whether it is good */
+		size_t rest; /* bytes of a reason */
+	} verdicts[] = {
+		{ "no pair", 0, 0 },
+		{ "the pair again", 1 | UINT64_C(1) << 32, 0 },
+		{ "the pair has become bad", 1, 256 },
+		{ "a pair to come", 2 | UINT64_C(1) << 32, 0 },
+		{ "the last pair of all", UINT32_MAX, 0 },
+		{ "more than good", 1 | UINT64_C(2) << 32, 0 },
+		{ "as good as can be", UINT64_MAX, 256 },
+	};
+	struct shot s;
+	size_t i;
+
+	for (i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+		s = shot_patched(MSG_SIGN_LOADED, 8 + verdicts[i].rest, 0, 8,
+		    verdicts[i].value);
+		s.fill = 0x1b;
+		lie(l, "answers what nobody asked", s, "sign_loaded: %s",
+		    verdicts[i].name);
+	}
+}
+
+/* It counts one thing. */
+static void
+lies_sign_count(struct lies *l)
+{
+	const size_t size = sizeof(struct msg_count);
+	size_t i;
+
+	for (i = 0; i < COUNTERS_WORDS; i += 5)
+		lie(l, "counts what cannot be",
+		    shot_patched(MSG_COUNT, size, 8 * i, 8,
+			i == COUNT_TLS_SIGN_REFUSED ? UINT64_MAX : 1),
+		    "counts what it has not in word %zu", i);
+	lie(l, "counts what cannot be",
+	    shot_patched(MSG_COUNT, size, 8 * (size_t)COUNT_TLS_SIGN_REFUSED, 8,
+		(UINT64_C(1) << 40) + 1),
+	    "counts too many refusals");
+	lie(l, NULL,
+	    shot_patched(MSG_COUNT, size, 8 * (size_t)COUNT_TLS_SIGN_REFUSED, 8,
+		UINT64_C(1) << 40),
+	    "counts very many refusals");
+}
+
 /* ---- what workers say to their siblings ---- */
 
 static void
@@ -637,6 +693,32 @@ lies_to_auth(struct lies *l)
 {
 	lies_ask(l);
 	lies_agent(l);
+}
+
+/* None is a lie by itself: what is no signature is refused and counted. */
+static void
+lies_to_sign(struct lies *l)
+{
+	static const uint32_t schemes[] = { 0, SIGN_ECDSA, SIGN_RSA, 3, 255,
+		UINT32_MAX };
+	static const size_t sizes[] = { 0, 1, 31, 32, 33, 64, 256, 1024 };
+	const size_t head = sizeof(struct msg_sign_ask);
+	struct shot s;
+	size_t i, j;
+
+	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		for (j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
+			s = shot_patched(MSG_SIGN_ASK, head + sizes[j], 4, 8,
+			    1 | (uint64_t)schemes[i] << 32);
+			s.fill = 0xbc;
+			lie(l, NULL, s, "sign_ask: scheme %u of %zu bytes",
+			    schemes[i], sizes[j]);
+		}
+	}
+	lie(l, NULL,
+	    shot_patched(
+		MSG_SIGN_ASK, head + 32, 4, 8, UINT32_MAX | UINT64_C(1) << 32),
+	    "sign_ask: another pair");
 }
 
 /* The lengths and the direction of a record. */
@@ -719,6 +801,24 @@ lies_reply(struct lies *l)
 	    "agent_replaced: an unknown one");
 }
 
+/* A signature that nobody waits for may be of a client that has left. */
+static void
+lies_signature(struct lies *l)
+{
+	static const uint32_t serials[] = { 0, 1, 1000, UINT32_MAX };
+	static const size_t sizes[] = { 0, 1, 72, 1024 };
+	size_t i, j;
+
+	for (i = 0; i < sizeof(serials) / sizeof(serials[0]); i++) {
+		for (j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++)
+			lie(l, NULL,
+			    shot_patched(
+				MSG_SIGN_REPLY, 4 + sizes[j], 0, 4, serials[i]),
+			    "sign_reply: %u, of %zu bytes", serials[i],
+			    sizes[j]);
+	}
+}
+
 static void
 lies_to_parent(struct lies *l, enum role from)
 {
@@ -732,6 +832,9 @@ lies_to_parent(struct lies *l, enum role from)
 		lies_unasked(l, MSG_KEYS_PAGE, 16);
 	} else if (from == ROLE_AUDIT) {
 		lies_audit(l);
+	} else if (from == ROLE_SIGN) {
+		lies_loaded(l);
+		lies_sign_count(l);
 	}
 }
 
@@ -747,6 +850,10 @@ lies_fill(struct lies *l, enum role from, enum role to)
 		lies_to_auth(l);
 	else if (to == ROLE_AUDIT)
 		lies_record(l);
+	else if (to == ROLE_SIGN)
+		lies_to_sign(l);
+	else if (from == ROLE_SIGN)
+		lies_signature(l);
 	else if (from == ROLE_AUTH)
 		lies_reply(l);
 	lies_bare(l);

@@ -179,6 +179,12 @@ play_lies_to_audit(struct hostile *h)
 }
 
 static void
+play_lies_to_sign(struct hostile *h)
+{
+	lie_to_siblings(h, ROLE_SIGN);
+}
+
+static void
 play_lies_to_workers(struct hostile *h)
 {
 	lie_to_siblings(h, ROLE_WORKER);
@@ -504,12 +510,20 @@ play_stay(struct hostile *h)
 	(void)h;
 }
 
-/* Read nothing any more, till the test has seen enough. */
+/*
+ * Read nothing any more, till the test has seen enough, but say how much there
+ * is.
+ */
 static void
 play_deaf(struct hostile *h)
 {
-	while (going_on(h))
+	int n;
+
+	while (going_on(h)) {
+		if (ioctl(CHANNEL, FIONREAD, &n) == 0)
+			atomic_store(&h->control->word, (uint64_t)n);
 		pause_ms(20);
+	}
 }
 
 /* As fast as it goes, and hearing nothing. */
@@ -632,6 +646,32 @@ play_who_flood(struct hostile *h)
 	}
 }
 
+/*
+ * Call connections that are to come our own, and those of others, so that auth
+ * finds their workers lying; up to what the test says.
+ */
+static void
+play_squat(struct hostile *h)
+{
+	struct msg_agent_enter enter = { .serial = 1 };
+	uint8_t data[sizeof(enter) + 8];
+	size_t i;
+
+	while (!has_peer(h, ROLE_AUTH) && going_on(h))
+		behave(h, 20);
+	for (i = 0; i < h->npeers && h->peer_role[i] != ROLE_AUTH; i++)
+		continue;
+	enter.id_len = sizeof(data) - sizeof(enter);
+	for (; enter.conn < atomic_load(&h->control->count); enter.conn++) {
+		memcpy(data, &enter, sizeof(enter));
+		memcpy(data + sizeof(enter), &enter.conn, sizeof(enter.conn));
+		say(h->peers[i], MSG_AGENT_ENTER, data, sizeof(data));
+		atomic_fetch_add(&h->control->sent, 1);
+	}
+	while (going_on(h))
+		behave(h, 20);
+}
+
 /* A line of the log that pretends to be the supervisor's. */
 static void
 play_forge(struct hostile *h)
@@ -730,6 +770,7 @@ static const struct play {
 	{ "lies", play_lies, false },
 	{ "lies_to_audit", play_lies_to_audit, false },
 	{ "lies_to_auth", play_lies_to_auth, false },
+	{ "lies_to_sign", play_lies_to_sign, false },
 	{ "lies_to_workers", play_lies_to_workers, false },
 	{ "linger", play_linger, false },
 	{ "log_flood", play_log_flood, false },
@@ -739,6 +780,7 @@ static const struct play {
 	{ "shared", play_shared, false },
 	{ "shutdown", play_shutdown, false },
 	{ "stay", play_stay, false },
+	{ "squat", play_squat, false },
 	{ "who_flood", play_who_flood, false },
 	{ "wrap", play_wrap, false },
 };

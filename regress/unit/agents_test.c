@@ -116,9 +116,28 @@ a_worker_speaks_for_its_own_connections_alone(void **state)
 	enter(h, 0, 1, "a");
 	agents_left(h->agents, &h->worker[1], 1);
 	assert_int_equal(agents_count(h->agents), 1);
-	assert_int_equal(enter(h, 1, 1, "b"), AGENTS_TWICE);
 	assert_int_equal(enter(h, 0, 1, "a"), AGENTS_TWICE);
 	assert_int_equal(agents_count(h->agents), 1);
+}
+
+/* Or it could have an honest one called a liar for it. */
+static void
+a_worker_that_takes_another_ones_number_is_not_in_its_way(void **state)
+{
+	struct hall *h = *state;
+
+	assert_int_equal(enter(h, 0, 7, "lie"), AGENTS_ENTERED);
+	assert_int_equal(enter(h, 1, 7, "a"), AGENTS_ENTERED);
+	assert_null(h->gone.owner);
+	assert_int_equal(enter(h, 1, 7, "b"), AGENTS_TWICE);
+	assert_int_equal(again(h, 0, 8, "a"), AGENTS_ENTERED);
+	assert_gone(h, 1, 7);
+	agents_left(h->agents, &h->worker[1], 7);
+	assert_int_equal(agents_count(h->agents), 2);
+	agents_left(h->agents, &h->worker[0], 7);
+	assert_int_equal(agents_count(h->agents), 1);
+	agents_left_all(h->agents, &h->worker[0]);
+	assert_int_equal(agents_count(h->agents), 0);
 }
 
 static void
@@ -252,6 +271,7 @@ main(void)
 		TEST(a_newer_session_of_an_id_replaces_the_older_one),
 		TEST(who_was_replaced_takes_nothing_with_it),
 		TEST(a_worker_speaks_for_its_own_connections_alone),
+		TEST(a_worker_that_takes_another_ones_number_is_not_in_its_way),
 		TEST(ids_are_bytes_and_proven_ones_are_apart),
 		TEST(there_are_no_more_than_the_bound),
 		TEST(a_lower_bound_lets_those_stay_who_are_there),

@@ -24,7 +24,7 @@ cert_key(const char *kind)
 	if (kind == NULL)
 		kind = "P-256";
 	if (strncmp(kind, "RSA:", 4) == 0)
-		key = EVP_RSA_gen((unsigned)atoi(kind + 4));
+		key = EVP_RSA_gen((unsigned)strtoul(kind + 4, NULL, 10));
 	else if (strcmp(kind, "ED25519") == 0)
 		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	else
@@ -70,9 +70,11 @@ cert_make(const struct cert_wish *wish, const struct cert *issuer)
 	cert_extend(c.x, above, NID_basic_constraints,
 	    wish->ca ? "critical,CA:TRUE" : NULL);
 	cert_extend(c.x, above, NID_subject_alt_name, wish->san);
+	cert_extend(c.x, above, NID_subject_alt_name, wish->san_too);
 	cert_extend(c.x, above, NID_ext_key_usage, wish->eku);
 	assert_true(X509_sign(c.x, issuer == NULL ? c.key : issuer->key,
-			EVP_sha256()) > 0);
+			EVP_get_digestbyname(
+			    wish->md == NULL ? "SHA256" : wish->md)) > 0);
 	return c;
 }
 

@@ -26,6 +26,8 @@ struct cert_wish {
 	const char *eku;
 	bool ca;
 	const char *key; /* "P-256", "RSA:2048"; NULL: P-256 */
+	const char *md; /* that its issuer signs; NULL: SHA256 */
+	const char *san_too; /* a second extension of that kind */
 	long from; /* seconds from now; 0: a day ago */
 	long to; /* 0: in a day */
 };

@@ -190,7 +190,7 @@ auth_play(struct stage *st)
 	ssize_t at, n;
 
 	while ((n = recv(st->auth, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
-		for (at = 0; at < n; at += sizeof(hdr) + hdr.len) {
+		for (at = 0; at < n; at += (ssize_t)(sizeof(hdr) + hdr.len)) {
 			memcpy(&hdr, buf + at, sizeof(hdr));
 			auth_hear(st, hdr.type, buf + at + sizeof(hdr));
 		}

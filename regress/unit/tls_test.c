@@ -19,6 +19,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "certname.h"
 #include "certs.h"
 #include "chan.h"
 #include "child.h"
@@ -590,6 +591,8 @@ static const struct applicant applicants[] = {
 	      .san = "DNS:a\x01"
 		     "b" },
 	    .why = "the certificate names nobody" },
+	{ .wish = { .cn = "a\xc2\x85z" },
+	    .why = "the certificate names nobody" },
 };
 
 static char *
@@ -880,41 +883,117 @@ what_was_read_from_the_socket_is_kept_between_wake_ups(void **state)
 	stage_close(&st);
 }
 
-/* Records that say nothing are taken in small portions, too. */
 static void
 a_wake_up_reads_the_socket_once(void **state)
 {
-	struct node node = { .min_version = TLS1_3_VERSION };
+	struct node node = { .min_version = TLS1_2_VERSION };
+	size_t got = 0, first = 0;
 	struct guest g = { 0 };
+	static char buf[16384];
 	struct stage st;
-	BIO *flight = BIO_new(BIO_s_mem());
 	struct talk t;
-	char buf[64], *p;
-	long len;
+	ssize_t n;
 	int i;
 
 	(void)state;
 	stage_open(&st, &node, SIGNS);
 	talk_begin(&t, &st, &g);
 	talk_handshake(&t);
+	for (i = 0; i < 6; i++)
+		assert_int_equal(
+		    SSL_write(t.ssl, buf, sizeof(buf)), sizeof(buf));
+	for (i = 0; got < 6 * sizeof(buf); i++) {
+		tls_wake(t.tls);
+		while ((n = tls_read(t.tls, buf, sizeof(buf))) > 0)
+			got += (size_t)n;
+		assert_int_equal(errno, EAGAIN);
+		tls_sleep(t.tls);
+		if (i == 0)
+			first = got;
+	}
+	assert_in_range(first, 1, 32768);
+	assert_in_range(i, 4, 10);
+	talk_end(&t);
+	stage_close(&st);
+}
+
+/* So many changes of keys, and a byte of data, in one flight. */
+static bool
+talk_bears_key_updates(struct stage *st, int n)
+{
+	struct guest g = { 0 };
+	BIO *flight = BIO_new(BIO_s_mem());
+	struct talk t;
+	char buf[64], *p;
+	ssize_t got = -1;
+	long len;
+	int i;
+
+	talk_begin(&t, st, &g);
+	talk_handshake(&t);
 	SSL_set0_wbio(t.ssl, flight);
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < n; i++) {
 		assert_int_equal(
 		    SSL_key_update(t.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
 		SSL_do_handshake(t.ssl);
 	}
 	assert_int_equal(SSL_write(t.ssl, "x", 1), 1);
 	len = BIO_get_mem_data(flight, &p);
-	assert_true(len > 2 * 32768);
 	assert_int_equal(send(t.fd[1], p, (size_t)len, 0), len);
-	for (i = 0; i < 100; i++) {
+	errno = EAGAIN;
+	for (i = 0; i < 100 && got == -1 && errno == EAGAIN; i++) {
 		tls_wake(t.tls);
-		if (tls_read(t.tls, buf, sizeof(buf)) == 1)
-			break;
+		got = tls_read(t.tls, buf, sizeof(buf));
+		tls_sleep(t.tls);
+	}
+	assert_true(got == 1 || errno == ECONNRESET);
+	if (got != 1)
+		assert_int_equal(i, 1);
+	talk_end(&t);
+	return got == 1;
+}
+
+/* A wake-up full of them would keep a worker busy for 20 ms or more. */
+static void
+who_changes_keys_without_end_is_left(void **state)
+{
+	struct node node = { .min_version = TLS1_3_VERSION };
+	struct stage st;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	assert_true(talk_bears_key_updates(&st, 30));
+	assert_false(talk_bears_key_updates(&st, 100));
+	assert_false(talk_bears_key_updates(&st, 3000));
+	stage_close(&st);
+}
+
+/* A peer that sends faster than that would have the worker for itself. */
+static void
+what_comes_behind_the_end_is_read_once_in_a_wake_up(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+	char buf[64];
+	int i;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	tls_close(t.tls);
+	memset(buf, 'x', sizeof(buf));
+	for (i = 0; i < 4; i++)
+		assert_int_equal(send(t.fd[1], buf, sizeof(buf), 0), 64);
+	for (i = 0; i < 4; i++) {
+		tls_wake(t.tls);
+		assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), 64);
+		assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), -1);
 		assert_int_equal(errno, EAGAIN);
 		tls_sleep(t.tls);
 	}
-	assert_in_range(i, 2, 10);
 	talk_end(&t);
 	stage_close(&st);
 }
@@ -951,6 +1030,103 @@ the_end_is_said_and_heard(void **state)
 	assert_int_equal(tls_read(t.tls, buf, sizeof(buf)), 0);
 	talk_end(&t);
 	stage_close(&st);
+}
+
+/* ---- certificates ---- */
+
+struct offer {
+	struct cert_wish wish;
+	struct cert_wish above; /* in the file, too, if it has a name */
+	bool good;
+};
+
+static const struct offer offers[] = {
+	{ .wish = { .cn = "a" }, .good = true },
+	{ .wish = { .cn = "a", .key = "P-521" }, .good = true },
+	{ .wish = { .cn = "a", .md = "SHA1" } },
+	{ .wish = { .cn = "a" }, .above = { .cn = "b" }, .good = true },
+	{ .wish = { .cn = "a" }, .above = { .cn = "b", .md = "SHA1" } },
+	{ .wish = { .cn = "a" }, .above = { .cn = "b", .key = "RSA:1024" } },
+};
+
+/* Is it good, says ltp-sign; and then a worker must find so, too. */
+static bool
+offer_is_good(struct stage *st, struct talk *t, const char *chain)
+{
+	struct msg_conf_tls conf = { .pair = PAIR,
+		.min_version = TLS1_2_VERSION };
+	char *key = cert_key_pem(st->server.key, NULL), why[SIGN_WHY_MAX] = "";
+	int fd = cert_bundle(&conf, chain, NULL, NULL), key_fd = cert_file(key);
+	struct pair *p = pair_load(&conf, fd, key_fd, why);
+	struct node node = { .mtls = false };
+	struct guest g = { .sigalgs = NULL };
+	bool good = p != NULL;
+
+	if (good) {
+		stage_take(st, &node, fd, &conf);
+		talk_begin(t, st, &g);
+		talk_handshake(t);
+		assert_int_equal(t->result, TLS_DONE);
+		talk_end(t);
+	} else {
+		assert_non_null(strstr(why, "too weak"));
+	}
+	pair_free(p);
+	close(fd);
+	close(key_fd);
+	free(key);
+	return good;
+}
+
+/* Or they would all die of a reload. */
+static void
+a_worker_can_use_every_certificate_that_was_found_good(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct cert above, c;
+	const char *md;
+	struct stage st;
+	struct talk t;
+	char *chain, *second, both[8192];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT_OF(offers); i++) {
+		node.key = offers[i].wish.key;
+		stage_open(&st, &node, SIGNS);
+		above = cert_make(&offers[i].above, &st.ca);
+		c = cert_make(&offers[i].wish, &above);
+		/* Of the key that the one who signs has already. */
+		X509_set_pubkey(c.x, st.server.key);
+		md = offers[i].wish.md;
+		assert_true(
+		    X509_sign(c.x, above.key,
+			EVP_get_digestbyname(md == NULL ? "SHA256" : md)) > 0);
+		chain = cert_pem(c.x);
+		second = cert_pem(above.x);
+		snprintf(both, sizeof(both), "%s%s", chain,
+		    offers[i].above.cn == NULL ? "" : second);
+		assert_int_equal(offer_is_good(&st, &t, both), offers[i].good);
+		free(chain);
+		free(second);
+		cert_free(&above);
+		cert_free(&c);
+		stage_close(&st);
+	}
+}
+
+/* The library may not say so; what it read of the first would be believed. */
+static void
+a_name_that_is_there_twice_is_none(void **state)
+{
+	struct cert_wish wish = {
+		.cn = "cn", .san = "DNS:a", .san_too = "DNS:b"
+	};
+	struct cert c = cert_make(&wish, NULL);
+
+	(void)state;
+	assert_null(certname(c.x));
+	cert_free(&c);
 }
 
 /* ---- reloads ---- */
@@ -1266,7 +1442,13 @@ main(void)
 		cmocka_unit_test(
 		    what_was_read_from_the_socket_is_kept_between_wake_ups),
 		cmocka_unit_test(a_wake_up_reads_the_socket_once),
+		cmocka_unit_test(who_changes_keys_without_end_is_left),
+		cmocka_unit_test(
+		    what_comes_behind_the_end_is_read_once_in_a_wake_up),
 		cmocka_unit_test(the_end_is_said_and_heard),
+		cmocka_unit_test(
+		    a_worker_can_use_every_certificate_that_was_found_good),
+		cmocka_unit_test(a_name_that_is_there_twice_is_none),
 		cmocka_unit_test(
 		    who_is_there_keeps_the_context_that_it_came_by),
 		cmocka_unit_test(without_a_configuration_there_is_no_tls),

@@ -16,12 +16,14 @@ import pytest
 
 from node import wait_for
 from ops import (RESPAWN, beat, enter, prepared, process, processes, run_ltpd,
-                 started, successor, summary, wait_for_log)
+                 scratch, started, successor, summary, wait_for_log)
+from pki import Authority
+from test_rotation import OLD, Remote, put_pair
 
 MADE = pathlib.Path("/tmp/ltpd-regress-hook")
 
 KEYS = {"alice": "alice-key-0001"}
-CHILDREN = ("worker", "auth", "metrics", "audit")
+CHILDREN = ("worker", "auth", "metrics", "audit", "sign")
 
 # The system call that the kernel stops, by step.  None: it comes by another
 # architecture's numbers, and nobody can name it.
@@ -126,8 +128,13 @@ def outside():
 
 @contextlib.contextmanager
 def caged(lab, mode):
-    """Two workers, and one child of each other kind."""
-    with prepared(lab, KEYS, workers=2, sandbox=mode) as node:
+    """Two workers, with TLS, and one child of each other kind."""
+    pair = Authority(lab.stage, scratch(lab)).issue("server")
+    with prepared(lab, KEYS, kind=Remote, workers=2, sandbox=mode) as node:
+        put_pair(node, *pair)
+        node.distributed["token"] = OLD
+        node.tls = {"cert_path": str(node.dir / "server.crt"),
+                    "key_path": str(node.dir / "server.key")}
         node.configure(audit_log_file=str(node.dir / "audit.log"))
         node.start()
         yield node

@@ -43,6 +43,7 @@ int *__errno(void);
 #define ENOTSOCK        38
 #define EMSGSIZE        40
 #define EPROTOTYPE      41
+#define EPROTONOSUPPORT 43
 #define EOPNOTSUPP      45
 #define EAFNOSUPPORT    47
 #define EADDRINUSE      48

@@ -11,6 +11,7 @@
 
 void *malloc(size_t) OPENBSD_MUST_USE;
 void *calloc(size_t, size_t) OPENBSD_MUST_USE;
+void *calloc_conceal(size_t, size_t) OPENBSD_MUST_USE;
 void *realloc(void *, size_t) OPENBSD_MUST_USE;
 void *reallocarray(void *, size_t, size_t) OPENBSD_MUST_USE;
 void *recallocarray(void *, size_t, size_t, size_t) OPENBSD_MUST_USE;

@@ -4,6 +4,8 @@
 
 #include <openssl/x509.h>
 
+#define PEM_R_NO_START_LINE 108
+
 typedef int pem_password_cb(char *, int, int, void *);
 
 EVP_PKEY *

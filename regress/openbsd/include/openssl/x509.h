@@ -3,6 +3,7 @@
 #define OPENBSD_OPENSSL_X509_H
 
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <stddef.h>
@@ -13,20 +14,33 @@ typedef struct X509_crl_st X509_CRL;
 typedef struct X509_name_entry_st X509_NAME_ENTRY;
 typedef struct X509_name_st X509_NAME;
 typedef struct X509_VERIFY_PARAM_st X509_VERIFY_PARAM;
+typedef struct asn1_string_st ASN1_IA5STRING;
+typedef struct asn1_string_st ASN1_OCTET_STRING;
 typedef struct asn1_string_st ASN1_STRING;
 typedef struct asn1_string_st ASN1_TIME;
 typedef struct x509_st X509;
+typedef struct x509_store_st X509_STORE;
 
 #define NID_commonName                       13
 #define NID_subject_alt_name                 85
 
 #define X509_V_OK                            0
+#define X509_V_FLAG_CRL_CHECK                0x4
+#define X509_V_FLAG_CRL_CHECK_ALL            0x8
 #define X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS 0x4
 #define XN_FLAG_RFC2253                      0x1110317UL
 
 void X509_free(X509 *);
 int X509_up_ref(X509 *);
 void X509_CRL_free(X509_CRL *);
+EVP_PKEY *X509_get_pubkey(X509 *);
+uint32_t X509_get_extension_flags(X509 *);
+int X509_get_signature_info(X509 *, int *, int *, int *, uint32_t *);
+int X509_cmp_current_time(const ASN1_TIME *);
+int X509_STORE_add_cert(X509_STORE *, X509 *);
+int X509_STORE_add_crl(X509_STORE *, X509_CRL *);
+int X509_STORE_set_flags(X509_STORE *, unsigned long);
+int ASN1_STRING_to_UTF8(unsigned char **, const ASN1_STRING *);
 const ASN1_TIME *X509_get0_notBefore(const X509 *);
 const ASN1_TIME *X509_get0_notAfter(const X509 *);
 const ASN1_TIME *X509_CRL_get0_nextUpdate(const X509_CRL *);

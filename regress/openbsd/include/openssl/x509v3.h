@@ -4,7 +4,13 @@
 
 #include <openssl/x509.h>
 
-typedef struct GENERAL_NAME_st GENERAL_NAME;
+typedef struct GENERAL_NAME_st {
+	int type;
+	union {
+		ASN1_IA5STRING *ia5;
+		ASN1_OCTET_STRING *iPAddress;
+	} d;
+} GENERAL_NAME;
 typedef struct stack_st_GENERAL_NAME GENERAL_NAMES;
 
 #define GEN_EMAIL               1
@@ -12,7 +18,10 @@ typedef struct stack_st_GENERAL_NAME GENERAL_NAMES;
 #define GEN_URI                 6
 #define GEN_IPADD               7
 
+#define X509_PURPOSE_SSL_CLIENT 1
 #define X509_PURPOSE_SSL_SERVER 2
+
+#define EXFLAG_SS               0x0020
 
 void GENERAL_NAMES_free(GENERAL_NAMES *);
 void *GENERAL_NAME_get0_value(const GENERAL_NAME *, int *);

@@ -45,6 +45,10 @@
 #define LIST_FOREACH(var, head, field)                \
 	for ((var) = LIST_FIRST(head); (var) != NULL; \
 	     (var) = LIST_NEXT(var, field))
+#define LIST_FOREACH_SAFE(var, head, field, tvar)                  \
+	for ((var) = LIST_FIRST(head);                             \
+	     (var) != NULL && ((tvar) = LIST_NEXT(var, field), 1); \
+	     (var) = (tvar))
 #define LIST_INIT(head)                  \
 	do {                             \
 		LIST_FIRST(head) = NULL; \
@@ -77,6 +81,8 @@
 	}
 #define TAILQ_FIRST(head)      ((head)->tqh_first)
 #define TAILQ_NEXT(elm, field) ((elm)->field.tqe_next)
+#define TAILQ_LAST(head, headname) \
+	(*(((struct headname *)((head)->tqh_last))->tqh_last))
 #define TAILQ_EMPTY(head)      (TAILQ_FIRST(head) == NULL)
 #define TAILQ_FOREACH(var, head, field)                \
 	for ((var) = TAILQ_FIRST(head); (var) != NULL; \
