@@ -237,6 +237,29 @@ def test_a_bad_pair_under_load_is_refused_and_counted(
         agents.turns()
 
 
+@pytest.mark.parametrize("name", ["ca.crt", "ca.crl"])
+@pytest.mark.parametrize("how", ["reload", "replace"])
+def test_a_bad_list_under_load_is_refused_and_counted(
+        lab, how, name, servers, authorities, certificates):
+    with working(lab, how, servers, authorities, certificates,
+                 errors="distributed.tls") as (node, agents):
+        good = (node.dir / name).read_text()
+        node.token("nonsense", name, 0o644)
+        if how == "reload":
+            done = node.ctl("reload")
+            assert done.returncode == 1
+            assert "distributed.tls" in done.stderr
+        node.samples_are({FAILURES: 1})
+        assert node.log_lines("error .*distributed.tls.*are kept")
+        # Nobody is shut out, and nobody let in.
+        assert node.lets_in("early", OLD)
+        assert not node.lets_in("late", OLD)
+        agents.turns()
+        node.token(good, name, 0o644)
+        node.changed(lambda: node.lets_in("early", OLD))
+        node.samples_are({FAILURES: 1})
+
+
 def test_a_session_of_tls_does_not_outlive_a_crl(lab, servers, authorities,
                                                  certificates):
     """Whoever is revoked cannot come back with a ticket from before."""

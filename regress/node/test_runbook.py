@@ -112,6 +112,8 @@ def running(lab, ca):
                     "key_path": str(node.dir / "live/server.key")}
         node.again()
         node.start()
+        if ops.process(node, "worker")["sandbox"]["mechanism"] == "none":
+            pytest.skip("doctor finds no sandbox: a build for debuggers")
         assert node.lets_in(OLD)
         yield node
         node.stop()

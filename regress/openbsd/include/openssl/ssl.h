@@ -78,8 +78,8 @@ X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *);
 int SSL_CTX_use_certificate(SSL_CTX *, X509 *);
 int SSL_select_next_proto(unsigned char **, unsigned char *,
     const unsigned char *, unsigned int, const unsigned char *, unsigned int);
-void SSL_CTX_set_cert_verify_callback(SSL_CTX *,
-    int (*)(X509_STORE_CTX *, void *), void *);
+void SSL_CTX_set_cert_verify_callback(
+    SSL_CTX *, int (*)(X509_STORE_CTX *, void *), void *);
 void SSL_CTX_set_verify(SSL_CTX *, int, int (*)(int, X509_STORE_CTX *));
 int SSL_CTX_use_PrivateKey(SSL_CTX *, EVP_PKEY *);
 int SSL_CTX_use_certificate_chain_file(SSL_CTX *, const char *);
