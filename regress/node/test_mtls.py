@@ -34,14 +34,17 @@ def others(lab):
 
 @contextlib.contextmanager
 def mutual(lab, authority, mode="mtls", distributed=None, revoked=(),
-           crl_days=30, **settings):
-    """It knows its clients' certificates; token+mtls: and tokens, too."""
+           crl_days=30, crl="nobody", **settings):
+    """
+    It knows its clients' certificates; token+mtls: and tokens, too.  crl:
+    the list's name, of those who are revoked.
+    """
     token = {"token": None} if mode == "mtls" else {
         "token": f"{SHARED},{AGENT_A},{AGENT_B}"}
     with secured(lab, authority, distributed={
             "auth_mode": mode, **token, **(distributed or {})},
             tls={"client_ca_path": str(authority.cert),
-                 "client_crl_path": str(authority.crl(crl_days, revoked))},
+                 "client_crl_path": str(authority.crl(crl_days, revoked, crl))},
             **settings) as node:
         node.secrets.update((AGENT_A, AGENT_B))
         yield node
@@ -125,7 +128,7 @@ def refused(lab, authority, others):
         for name, (make, *_) in REFUSED.items():
             pair = make(authority, others)
             node = stack.enter_context(mutual(
-                lab, authority,
+                lab, authority, crl=name.replace(" ", "-"),
                 revoked=[pair[0]] if name == "revoked" else []))
             nodes[name] = node, [(v, alert(node, v, pair))
                                  for v in (V13, V12, V13, V12)]
@@ -149,10 +152,26 @@ def test_a_certificate_is_refused_in_the_handshake(refused, name):
 
 
 def test_a_list_that_is_too_old_lets_nobody_in(lab, authority, agent_a):
-    with mutual(lab, authority, crl_days=-1, errors="client_crl") as node:
+    with mutual(lab, authority, crl_days=-1, crl="old",
+                errors="client_crl") as node:
         assert alert(node, V13, agent_a).endswith("certificate expired")
         node.errors_are("dist.auth_failed", 1)
         assert node.log_lines('dist_code=dist.auth_failed .*"CRL has expired"')
+
+
+def test_who_is_revoked_later_does_not_come_again(lab, authority, agent_a):
+    with mutual(lab, authority, crl="later") as node:
+        w = node.wire(pair=agent_a)
+        w.upgrade()
+        w.say(hello(client_id="agent-a"))
+        session = greeted(w)
+        authority.crl(30, [agent_a[0]], "later")
+        assert node.ctl("reload").returncode == 0
+        for version in V12, V13:
+            assert alert(node, version,
+                         agent_a).endswith("certificate revoked")
+        # As long as she stays.
+        alive(w, session, 1, "agent-a")
 
 
 def test_who_has_no_name_is_refused_behind_the_handshake(lab, authority):
@@ -228,6 +247,16 @@ def test_the_first_kind_of_name_is_the_id(node, authority, san, name,
         w.say(hello(client_id=claimed))
         w.expect(DENIED)
         w.expect_close(1008, "client_id is not the proven one")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["ec", "p384", "rsa", "ed25519"])
+def test_every_kind_of_key_proves_who_it_is(node, authority, kind, version):
+    pair = client(authority, f"agent-{kind}", kind=kind)
+    w = node.wire(version, pair)
+    w.upgrade()
+    w.say(hello(client_id=f"agent-{kind}"))
+    alive(w, greeted(w), 1, f"agent-{kind}")
 
 
 def test_the_id_need_not_be_claimed(node, agent_a):
