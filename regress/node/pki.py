@@ -28,6 +28,7 @@ class Authority:
                       "ec_paramgen_curve:prime256v1"],
                "p384": ["-newkey", "ec", "-pkeyopt",
                         "ec_paramgen_curve:secp384r1"],
+               "ed25519": ["-newkey", "ed25519"],
                "rsa": ["-newkey", "rsa:2048"],
                "weak": ["-newkey", "rsa:1024"]}
         return [*how[kind], "-nodes", "-keyout", key]
@@ -88,9 +89,9 @@ class Authority:
         self.openssl("ca", "-config", self.home / "ca.cnf",
                      "-keyfile", self.key, "-cert", self.cert, *args)
 
-    def crl(self, days, revoked=()):
+    def crl(self, days, revoked=(), name="ca"):
         """A list, good for so long from now on."""
-        path = self.home / "ca.crl"
+        path = self.home / f"{name}.crl"
         when = [] if days > 0 else [
             "-crl_lastupdate", "20200101000000Z",
             "-crl_nextupdate", "20200102000000Z"]

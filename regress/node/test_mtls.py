@@ -4,6 +4,7 @@ whom others are let in.
 """
 
 import contextlib
+import select
 import ssl
 import subprocess
 
@@ -33,14 +34,17 @@ def others(lab):
 
 @contextlib.contextmanager
 def mutual(lab, authority, mode="mtls", distributed=None, revoked=(),
-           crl_days=30, **settings):
-    """It knows its clients' certificates; token+mtls: and tokens, too."""
+           crl_days=30, crl="nobody", **settings):
+    """
+    It knows its clients' certificates; token+mtls: and tokens, too.  crl:
+    the list's name, of those who are revoked.
+    """
     token = {"token": None} if mode == "mtls" else {
         "token": f"{SHARED},{AGENT_A},{AGENT_B}"}
     with secured(lab, authority, distributed={
             "auth_mode": mode, **token, **(distributed or {})},
             tls={"client_ca_path": str(authority.cert),
-                 "client_crl_path": str(authority.crl(crl_days, revoked))},
+                 "client_crl_path": str(authority.crl(crl_days, revoked, crl))},
             **settings) as node:
         node.secrets.update((AGENT_A, AGENT_B))
         yield node
@@ -67,13 +71,18 @@ def agent_a(authority):
 
 def alert(node, version, pair):
     """
-    What the node says to one who begins to talk at once.  A reset would be
-    another exception.
+    What the node says.  It stays a moment, so that who goes on talking does
+    not lose that by a reset.
     """
+    w = node.wire(version, pair, begin=False)
     with pytest.raises(ssl.SSLError) as refused:
-        w = node.wire(version, pair)
+        w.handshake()
+        assert version == V13, "it knows no more, the node does"
+        assert select.select([w.sock], [], [], TIMEOUT)[0]
+        w.send(request())
         w.send(request())
         w.response()
+    assert w.sock.recv(1) == b"", "something behind an alert"
     return refused.value.reason.lower().replace("_", " ")
 
 
@@ -81,61 +90,100 @@ def client(authority, name, **how):
     return authority.issue(name, san=None, usage=CLIENT, **how)
 
 
-REFUSED = table(
-    ("no certificate", lambda ca, others: None,
-     "alert certificate required", "alert handshake failure",
-     "peer did not return a certificate"),
-    ("self signed", lambda ca, others: ca.alone("alone"),
-     "alert unknown ca", None, "self-signed certificate"),
-    ("another CA of the same name",
-     lambda ca, others: client(others, "agent-a"),
-     "alert unknown ca", None, "unable to get local issuer certificate"),
-    ("expired", lambda ca, others: client(ca, "expired", days=-1),
-     "alert certificate expired", None, "certificate has expired"),
-    ("not yet valid", lambda ca, others: client(ca, "late", late=True),
-     "alert bad certificate", None, "certificate is not yet valid"),
-    ("revoked", lambda ca, others: client(ca, "revoked"),
-     "alert certificate revoked", None, "certificate revoked"),
-    ("of a server", lambda ca, others: ca.issue("server", usage=SERVER),
-     "alert unsupported certificate", None, "unsuitable certificate purpose"))
+# Who it is; the alert, and that of 1.2 if it is another; the log's reason.
+REFUSED = {
+    "no certificate": (
+        lambda ca, others: None, "alert certificate required",
+        "alert handshake failure", "peer did not return a certificate"),
+    "self-signed": (
+        lambda ca, others: ca.alone("alone"),
+        "alert unknown ca", None, "self-signed certificate"),
+    "another CA of the same name": (
+        lambda ca, others: client(others, "agent-a"),
+        "alert unknown ca", None, "unable to get local issuer certificate"),
+    "expired": (
+        lambda ca, others: client(ca, "expired", days=-1),
+        "alert certificate expired", None, "certificate has expired"),
+    "not yet valid": (
+        lambda ca, others: client(ca, "late", late=True),
+        "alert bad certificate", None, "certificate is not yet valid"),
+    "revoked": (
+        lambda ca, others: client(ca, "revoked"),
+        "alert certificate revoked", None, "certificate revoked"),
+    "of a server": (
+        lambda ca, others: ca.issue("server", usage=SERVER),
+        "alert unsupported certificate", None,
+        "unsuitable certificate purpose"),
+}
 
 
-@pytest.mark.parametrize("make,says_1_3,says_1_2,reason", REFUSED)
-def test_a_certificate_is_refused_in_the_handshake(
-        lab, authority, others, make, says_1_3, says_1_2, reason):
-    pair = make(authority, others)
-    revoked = [pair[0]] if reason == "certificate revoked" else []
-    with mutual(lab, authority, revoked=revoked) as node:
-        for version, says in (V13, says_1_3), (V12, says_1_2 or says_1_3):
-            for _ in range(3):
-                assert alert(node, version, pair).endswith(says)
-        node.errors_are("dist.auth_failed", 6)
-        node.samples_are({"ltp_tls_handshake_failures_total": 6,
-                          "auth_failures_total": 6})
-        assert node.log_lines("warn .* tls handshake failed "
-                              f'dist_code=dist.auth_failed .*"{reason}"')
-        wait_for(lambda: len(node.log_lines(
-            f'info .* closed .*reason="{reason}"')) == 6, "six lines")
+@pytest.fixture(scope="module")
+def refused(lab, authority, others):
+    """
+    A node for each, that has refused her; and what it said.  All at once,
+    since it takes a while until things are counted.
+    """
+    with contextlib.ExitStack() as stack:
+        nodes = {}
+        for name, (make, *_) in REFUSED.items():
+            pair = make(authority, others)
+            node = stack.enter_context(mutual(
+                lab, authority, crl=name.replace(" ", "-"),
+                revoked=[pair[0]] if name == "revoked" else []))
+            nodes[name] = node, [(v, alert(node, v, pair))
+                                 for v in (V13, V12, V13, V12)]
+        yield nodes
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_certificate_is_refused_in_the_handshake(refused, name):
+    _, says_1_3, says_1_2, reason = REFUSED[name]
+    node, said = refused[name]
+    for version, what in said:
+        assert what.endswith(says_1_3 if version == V13 else
+                             says_1_2 or says_1_3)
+    node.errors_are("dist.auth_failed", 4)
+    node.samples_are({"ltp_tls_handshake_failures_total": 4,
+                      "auth_failures_total": 4})
+    assert node.log_lines("warn .* tls handshake failed "
+                          f'dist_code=dist.auth_failed .*"{reason}"')
+    wait_for(lambda: len(node.log_lines(
+        f'info .* closed .*reason="{reason}"')) == 4, "four lines")
 
 
 def test_a_list_that_is_too_old_lets_nobody_in(lab, authority, agent_a):
-    with mutual(lab, authority, crl_days=-1, errors="client_crl") as node:
+    with mutual(lab, authority, crl_days=-1, crl="old",
+                errors="client_crl") as node:
         assert alert(node, V13, agent_a).endswith("certificate expired")
         node.errors_are("dist.auth_failed", 1)
         assert node.log_lines('dist_code=dist.auth_failed .*"CRL has expired"')
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_who_has_no_name_is_refused_behind_the_handshake(lab, authority,
-                                                         version):
+def test_who_is_revoked_later_does_not_come_again(lab, authority, agent_a):
+    with mutual(lab, authority, crl="later") as node:
+        w = node.wire(pair=agent_a)
+        w.upgrade()
+        w.say(hello(client_id="agent-a"))
+        session = greeted(w)
+        authority.crl(30, [agent_a[0]], "later")
+        assert node.ctl("reload").returncode == 0
+        for version in V12, V13:
+            assert alert(node, version,
+                         agent_a).endswith("certificate revoked")
+        # As long as she stays.
+        alive(w, session, 1, "agent-a")
+
+
+def test_who_has_no_name_is_refused_behind_the_handshake(lab, authority):
     """A name that is no id is none, and another does not stand in for it."""
     pair = authority.issue("agent-a-but-longer", cn="agent-a", usage=CLIENT,
                            san="URI:urn:" + "x" * 300)
     with mutual(lab, authority) as node:
-        w = node.wire(version, pair)
-        w.send(request())
-        w.expect_end()
-        node.errors_are("dist.auth_failed", 1)
+        for version in V12, V13:
+            w = node.wire(version, pair)
+            w.send(request())
+            w.expect_end()
+        node.errors_are("dist.auth_failed", 2)
         assert node.log_lines('dist_code=dist.auth_failed .*'
                               '"the certificate names nobody"')
 
@@ -199,6 +247,16 @@ def test_the_first_kind_of_name_is_the_id(node, authority, san, name,
         w.say(hello(client_id=claimed))
         w.expect(DENIED)
         w.expect_close(1008, "client_id is not the proven one")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["ec", "p384", "rsa", "ed25519"])
+def test_every_kind_of_key_proves_who_it_is(node, authority, kind, version):
+    pair = client(authority, f"agent-{kind}", kind=kind)
+    w = node.wire(version, pair)
+    w.upgrade()
+    w.say(hello(client_id=f"agent-{kind}"))
+    alive(w, greeted(w), 1, f"agent-{kind}")
 
 
 def test_the_id_need_not_be_claimed(node, agent_a):
