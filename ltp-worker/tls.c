@@ -39,6 +39,7 @@ struct tls {
 	SSL *ssl;
 	int fd;
 	bool may_read; /* the socket, in this wake-up */
+	bool holds; /* the library's buffer, for records */
 	bool over; /* closed by us, or the handshake failed */
 	bool broken;
 	bool mtls;
@@ -400,6 +401,48 @@ tls_identity(const struct tls *t)
 
 /* ---- bytes ---- */
 
+/* Neither the socket nor the library has anything for this wake-up. */
+static bool
+tls_is_empty(const struct tls *t)
+{
+	return !t->may_read && t->in_len == 0 && SSL_pending(t->ssl) == 0;
+}
+
+/*
+ * The library wipes what it hands out, and once more all 17 KiB of the buffer
+ * that it was in when it gives that back, which costs more than AES.  So it
+ * keeps the buffer till there is nothing to find, and does not wipe then.
+ */
+static int
+tls_take(struct tls *t, void *buf, size_t size)
+{
+#ifdef SSL_OP_CLEANSE_PLAINTEXT
+	int n;
+
+	t->holds = !tls_is_empty(t);
+	if (t->holds)
+		SSL_clear_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+	else
+		SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+	n = SSL_read(t->ssl, buf, (int)size);
+	SSL_set_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS);
+	SSL_set_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+	return n;
+#else
+	return SSL_read(t->ssl, buf, (int)size);
+#endif
+}
+
+/* Who stopped reading before the end has not found that there is nothing. */
+static void
+tls_give_back(struct tls *t)
+{
+	uint8_t byte;
+
+	if (t->holds && tls_is_empty(t) && !t->over && !t->broken)
+		tls_take(t, &byte, sizeof(byte));
+}
+
 void
 tls_wake(struct tls *t)
 {
@@ -410,6 +453,7 @@ void
 tls_sleep(struct tls *t)
 {
 	t->may_read = false;
+	tls_give_back(t);
 	if (t->in_len == 0 || t->kept != NULL)
 		return;
 	if ((t->kept = malloc(t->in_len)) == NULL) {
@@ -467,7 +511,7 @@ tls_read(struct tls *t, void *buf, size_t size)
 		return tls_read_raw(t, buf, size);
 	ERR_clear_error();
 	errno = 0;
-	if ((n = SSL_read(t->ssl, buf, (int)size)) > 0)
+	if ((n = tls_take(t, buf, size)) > 0)
 		return n;
 	error = SSL_get_error(t->ssl, n);
 	if (error == SSL_ERROR_WANT_READ) {

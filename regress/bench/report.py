@@ -121,6 +121,7 @@ def growth_table(data):
 # ---- TLS ----
 
 TLS_CELLS = ("d1", "d16", "connect")
+TLS_MAIN = "TLS 1.3, ECDSA"
 TLS_LIBRARY = {"TLS 1.3, ECDSA": "tls13_ecdsa", "TLS 1.2, ECDSA": "tls12_ecdsa",
                "TLS 1.3, RSA": "tls13_rsa", "TLS 1.3, resumed": "tls13_resumed"}
 TLS_IDLE = ("plain", "remote, no TLS", "TLS 1.3, ECDSA", "TLS 1.2, ECDSA",
@@ -297,9 +298,29 @@ def claims_scale(data):
                 1.3, median(found) if found else None, beside=spread(found))
 
 
+def claims_tls(data):
+    tls = data.get("tls")
+    if not tls or not tls["rounds"]:
+        return
+
+    def claim(what, limit, found):
+        return Claim("TLS", what, limit, median(found) if found else None,
+                     beside=spread(found))
+
+    yield claim("a heartbeat, x without TLS and the library alone", 2.0,
+                tls_floors(tls, TLS_MAIN, "d1"))
+    yield claim("connect to hello_ack, x without TLS and the library alone",
+                2.0, tls_floors(tls, TLS_MAIN, "connect"))
+    yield claim("the plain listener beside TLS, depth 1, x without", 1.1,
+                ratios(tls["rounds"], "plain, beside TLS", "d1", "plain"))
+    calls = tls["calls"]
+    yield Claim("TLS", "system calls per heartbeat, depth 1", 2.2,
+                calls and calls[0], number, calls and calls[1] or "")
+
+
 def claims(data):
     for make in (claims_cpu, claims_idle, claims_audit, claims_open,
-                 claims_scale):
+                 claims_scale, claims_tls):
         yield from make(data)
 
 

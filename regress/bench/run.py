@@ -298,7 +298,7 @@ class Bench:
                 servers.append(server)
         found = self.data["tls"] = {
             "names": [server.name for server in servers],
-            "rounds": [], "memory": {},
+            "rounds": [], "memory": {}, "calls": None,
             "library": json.loads(said(str(BENCH / "tlscost")) or "{}"),
             "sign": {kind: int(said(str(BENCH / "signcost"), kind) or 0)
                      for kind in ("ecdsa", "rsa")},
@@ -309,11 +309,17 @@ class Bench:
         for server in servers:
             if server.name in report.TLS_IDLE:
                 say(f"TLS, memory: {server.name}")
+                found["memory"][server.name] = self.tls_idle(server)
+            if server.name == report.TLS_MAIN:
                 with self.running(server):
-                    self.load(server, "connect", 200)
-                    time.sleep(0.5)
-                    found["memory"][server.name] = self.per_session(
-                        server, TLS_IDLE, TLS_IDLE)
+                    found["calls"] = probe.system_calls(
+                        server, self.client_cpus, self.plan.seconds)
+
+    def tls_idle(self, server):
+        with self.running(server):
+            self.load(server, "connect", 200)
+            time.sleep(0.5)
+            return self.per_session(server, TLS_IDLE, TLS_IDLE)
 
     def tls_round(self, servers):
         found = {server.name: {} for server in servers}

@@ -1218,12 +1218,67 @@ poor_fails(void)
 	return true;
 }
 
+/* The library's buffers for records, and what is in them when they go. */
+#define BUFFER_MIN   (16 * 1024)
+#define BUFFERS_MAX  8
+#define BUFFER_VOICE "a secret that was said"
+
+static struct {
+	struct {
+		uint8_t *at; /* NULL: none */
+		size_t n;
+	} block[BUFFERS_MAX];
+	bool told;
+} buffers;
+
+static void
+buffers_note(void *at, size_t n)
+{
+	size_t i;
+
+	for (i = 0; n >= BUFFER_MIN && at != NULL && i < BUFFERS_MAX; i++) {
+		if (buffers.block[i].at != NULL)
+			continue;
+		buffers.block[i].at = at;
+		buffers.block[i].n = n;
+		return;
+	}
+}
+
+static void
+buffers_forget(const void *at)
+{
+	size_t i;
+
+	for (i = 0; at != NULL && i < BUFFERS_MAX; i++) {
+		if (buffers.block[i].at != at)
+			continue;
+		if (memmem(at, buffers.block[i].n, BUFFER_VOICE,
+			strlen(BUFFER_VOICE)) != NULL)
+			buffers.told = true;
+		buffers.block[i].at = NULL;
+	}
+}
+
+static size_t
+buffers_count(void)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < BUFFERS_MAX; i++)
+		n += buffers.block[i].at != NULL;
+	return n;
+}
+
 static void *
 poor_malloc(size_t n, const char *file, int line)
 {
+	void *p = poor_fails() ? NULL : malloc(n);
+
 	(void)file;
 	(void)line;
-	return poor_fails() ? NULL : malloc(n);
+	buffers_note(p, n);
+	return p;
 }
 
 static void *
@@ -1239,7 +1294,53 @@ poor_free(void *p, const char *file, int line)
 {
 	(void)file;
 	(void)line;
+	buffers_forget(p);
 	free(p);
+}
+
+/* How much of it is read before the wake-up ends. */
+static void
+buffers_try(struct talk *t, size_t size, bool again)
+{
+	size_t before = buffers_count(), left = strlen(BUFFER_VOICE);
+	char buf[64];
+
+	assert_int_equal(SSL_write(t->ssl, BUFFER_VOICE, (int)left), left);
+	tls_wake(t->tls);
+	for (; left > 0; left -= size) {
+		if (size > left)
+			size = left;
+		assert_int_equal(tls_read(t->tls, buf, size), size);
+	}
+	assert_true(buffers_count() > before);
+	if (again)
+		assert_int_equal(tls_read(t->tls, buf, size), -1);
+	tls_sleep(t->tls);
+	assert_int_equal(buffers_count(), before);
+	assert_false(buffers.told);
+}
+
+static void
+a_wake_up_leaves_neither_a_buffer_nor_what_was_in_it(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION };
+	struct guest g = { 0 };
+	struct stage st;
+	struct talk t;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	talk_begin(&t, &st, &g);
+	talk_handshake(&t);
+	talk_check_bytes(&t);
+	memset(&buffers, 0, sizeof(buffers));
+	buffers_try(&t, 64, true);
+	buffers_try(&t, 64, false);
+	buffers_try(&t, 5, true);
+	buffers_try(&t, 5, false);
+	talk_end(&t);
+	assert_false(buffers.told);
+	stage_close(&st);
 }
 
 /* A conversation that need not end well. */
@@ -1454,6 +1555,8 @@ main(void)
 		cmocka_unit_test(without_a_configuration_there_is_no_tls),
 		cmocka_unit_test(
 		    tickets_die_with_a_reload_and_are_none_with_certificates),
+		cmocka_unit_test(
+		    a_wake_up_leaves_neither_a_buffer_nor_what_was_in_it),
 		cmocka_unit_test(
 		    no_memory_at_any_moment_ends_one_handshake_and_no_other),
 		cmocka_unit_test(
