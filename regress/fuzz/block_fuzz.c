@@ -60,10 +60,9 @@ key_of(unsigned bits)
 static void
 pad_pss(struct padded *p, const struct hash *h, const uint8_t *digest)
 {
-	size_t skip = (p->bits - 1) % 8 == 0 ? 1 : 0;
 	RSA *rsa = key_of(p->bits);
 
-	FUZZ_ASSERT(RSA_padding_add_PKCS1_PSS_mgf1(rsa, p->block + skip, digest,
+	FUZZ_ASSERT(RSA_padding_add_PKCS1_PSS_mgf1(rsa, p->block, digest,
 			h->md(), h->md(), RSA_PSS_SALTLEN_DIGEST) == 1);
 	RSA_free(rsa);
 	p->free_len = h->size;
