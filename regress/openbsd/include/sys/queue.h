@@ -83,7 +83,7 @@
 #define TAILQ_NEXT(elm, field) ((elm)->field.tqe_next)
 #define TAILQ_LAST(head, headname) \
 	(*(((struct headname *)((head)->tqh_last))->tqh_last))
-#define TAILQ_EMPTY(head)      (TAILQ_FIRST(head) == NULL)
+#define TAILQ_EMPTY(head) (TAILQ_FIRST(head) == NULL)
 #define TAILQ_FOREACH(var, head, field)                \
 	for ((var) = TAILQ_FIRST(head); (var) != NULL; \
 	     (var) = TAILQ_NEXT(var, field))
