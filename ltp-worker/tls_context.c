@@ -36,6 +36,13 @@
 	(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | \
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
 
+/*
+ * Of a client's certificates, which cost much before anything is known of
+ * who shows them: bytes, and how many up to one of ours.
+ */
+#define TLS_CHAIN_MAX 16384
+#define TLS_DEPTH_MAX 8
+
 /* Who comes back within this time need not ask ltp-sign again. */
 #define TLS_TICKET_SECS 600
 
@@ -170,6 +177,8 @@ tls_set_clients(SSL_CTX *ssl, const struct bundle *b)
 	    X509_STORE_set_flags(
 		store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
 		return -1;
+	SSL_CTX_set_max_cert_list(ssl, TLS_CHAIN_MAX);
+	SSL_CTX_set_verify_depth(ssl, TLS_DEPTH_MAX);
 	SSL_CTX_set_verify(
 	    ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	return SSL_CTX_set_purpose(ssl, X509_PURPOSE_SSL_CLIENT) == 1 ? 0 : -1;

@@ -10,10 +10,11 @@
 # and in the directory where all of it goes.
 
 # Whatever a target may need; each takes out of the archive what it does.
-SOURCES = common/addr.c common/chan.c common/digest.c common/log.c \
-	common/metric.c common/msg.c common/number.c common/siphash.c \
+SOURCES = common/addr.c common/bundle.c common/chan.c common/digest.c \
+	common/log.c common/memfd_linux.c common/metric.c common/msg.c common/number.c common/siphash.c \
 	common/wire.c \
 	ltp-audit/chain.c ltp-audit/ledger.c \
+	ltp-sign/block.c ltp-worker/certname.c \
 	ltp-worker/frame.c ltp-worker/json.c ltp-worker/limit.c \
 	ltp-worker/remote.c \
 	ltp-worker/route.c ltp-worker/session.c ltp-worker/settings.c \
@@ -52,7 +53,7 @@ CFLAGS = -std=c11 -Wall -Wextra -fno-omit-frame-pointer
 CPPFLAGS = -D_GNU_SOURCE -DLIBBSD_OPENBSD_VIS -DSYSCONFDIR='"/etc"' \
 	-DRUNSTATEDIR='"/run"' -DLIBEXECDIR='"/libexec"' -I$(BUILD) -I$(SRC) \
 	-I$(SRC)/common -I$(SRC)/ltpd -I$(SRC)/ltp-worker \
-	-I$(SRC)/ltp-audit -I$(SRC)/regress/fuzz
+	-I$(SRC)/ltp-audit -I$(SRC)/ltp-sign -I$(SRC)/regress/fuzz
 COMPILE = $(CC) $(CPPFLAGS) $(PACKAGE_FLAGS) $(CFLAGS) $(FLAGS_$(ENGINE)) -MMD
 LIBS = $(PACKAGE_LIBS) -lhttp_parser -lm
 

@@ -17,7 +17,7 @@ import ops
 import remote
 from node import Wire, request, wait_for
 from ops import prepared, started
-from pki import Authority
+from pki import CLIENT, Authority
 from remote import put_pair, trusting
 
 OLD = "3f9a0c47d1b2e6855a4c90b7"
@@ -285,6 +285,27 @@ def secured(lab, authority, errors=None, **rows):
         node.start()
         node.settle()
         yield node
+        node.stop()
+
+
+def test_a_worker_lives_on_after_its_first_client_certificate(lab, authority):
+    """Whose dates are in UTC, for which libc wants to know the local time."""
+    with prepared(lab, kind=Remote) as node:
+        put_pair(node, *authority.issue("first"))
+        node.distributed["auth_mode"] = "mtls"
+        node.tls = {
+            "cert_path": str(node.dir / "server.crt"),
+            "key_path": str(node.dir / "server.key"),
+            "client_ca_path": node.token(authority.cert.read_text(), "ca.crt")}
+        node.again()
+        node.start()
+        pids = {row["pid"] for row in node.settle()}
+        context = trusting(authority)
+        context.load_cert_chain(*authority.issue("agent", usage=CLIENT))
+        for _ in range(4):
+            with node.secure(context) as tls:
+                upgrade(tls)
+        assert {row["pid"] for row in node.settle()} == pids
         node.stop()
 
 

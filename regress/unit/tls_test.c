@@ -263,12 +263,14 @@ struct guest {
 	const char *sigalgs;
 	const char *ciphers;
 	const char *alpn; /* with the length in front */
+	unsigned extra; /* certificates behind its own */
 };
 
 static SSL *
 guest_ssl(const struct guest *g, int fd)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	unsigned i;
 	SSL *ssl;
 
 	assert_non_null(ctx);
@@ -280,6 +282,11 @@ guest_ssl(const struct guest *g, int fd)
 	if (g->cert != NULL) {
 		assert_int_equal(SSL_CTX_use_certificate(ctx, g->cert->x), 1);
 		assert_int_equal(SSL_CTX_use_PrivateKey(ctx, g->cert->key), 1);
+	}
+	for (i = 0; i < g->extra; i++) {
+		X509_up_ref(g->cert->x);
+		assert_int_equal(
+		    SSL_CTX_add_extra_chain_cert(ctx, g->cert->x), 1);
 	}
 	if (g->sigalgs != NULL)
 		assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, g->sigalgs), 1);
@@ -1115,6 +1122,28 @@ a_worker_can_use_every_certificate_that_was_found_good(void **state)
 	}
 }
 
+/* They cost much before anything is known of who shows them. */
+static void
+a_client_that_shows_many_certificates_is_refused(void **state)
+{
+	struct node node = { .min_version = TLS1_2_VERSION, .mtls = true };
+	struct cert_wish wish = { .cn = "agent" };
+	struct guest g = { 0 };
+	struct stage st;
+	struct cert c;
+
+	(void)state;
+	stage_open(&st, &node, SIGNS);
+	c = cert_make(&wish, &st.ca);
+	g.cert = &c;
+	g.extra = 8;
+	assert_int_equal(talk_once(&st, &g), TLS_DONE);
+	g.extra = 100;
+	assert_int_equal(talk_once(&st, &g), TLS_FAILED);
+	cert_free(&c);
+	stage_close(&st);
+}
+
 /* The library may not say so; what it read of the first would be believed. */
 static void
 a_name_that_is_there_twice_is_none(void **state)
@@ -1549,6 +1578,8 @@ main(void)
 		cmocka_unit_test(the_end_is_said_and_heard),
 		cmocka_unit_test(
 		    a_worker_can_use_every_certificate_that_was_found_good),
+		cmocka_unit_test(
+		    a_client_that_shows_many_certificates_is_refused),
 		cmocka_unit_test(a_name_that_is_there_twice_is_none),
 		cmocka_unit_test(
 		    who_is_there_keeps_the_context_that_it_came_by),

@@ -63,6 +63,8 @@ long SSL_CTX_set_mode(SSL_CTX *, long);
 int SSL_CTX_set_max_proto_version(SSL_CTX *, uint16_t);
 int SSL_CTX_set1_groups_list(SSL_CTX *, const char *);
 int SSL_CTX_set_cipher_list(SSL_CTX *, const char *);
+long SSL_CTX_set_max_cert_list(SSL_CTX *, long);
+void SSL_CTX_set_verify_depth(SSL_CTX *, int);
 int SSL_CTX_set_num_tickets(SSL_CTX *, size_t);
 int SSL_CTX_set_purpose(SSL_CTX *, int);
 int
