@@ -63,6 +63,7 @@ tlsclient_new(const char *version, const char *certificate, bool resume)
 {
 	int number =
 	    strcmp(version, "1.3") == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
+	int groups[] = { NID_X25519, NID_X9_62_prime256v1 };
 	struct tlsclient *t;
 
 	if (number == TLS1_2_VERSION && strcmp(version, "1.2") != 0)
@@ -76,7 +77,7 @@ tlsclient_new(const char *version, const char *certificate, bool resume)
 	if ((t->ctx = SSL_CTX_new(TLS_client_method())) == NULL ||
 	    SSL_CTX_set_min_proto_version(t->ctx, number) != 1 ||
 	    SSL_CTX_set_max_proto_version(t->ctx, number) != 1 ||
-	    SSL_CTX_set1_groups_list(t->ctx, "X25519:P-256") != 1)
+	    SSL_CTX_set1_groups(t->ctx, groups, 2) != 1)
 		tlsclient_die("TLS");
 	SSL_CTX_set_app_data(t->ctx, t);
 	SSL_CTX_set_read_ahead(t->ctx, 1);

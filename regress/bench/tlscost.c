@@ -80,12 +80,13 @@ make_certificate(EVP_PKEY *key)
 static SSL_CTX *
 make_context(const SSL_METHOD *method, const struct kind *k)
 {
+	int groups[] = { NID_X25519, NID_X9_62_prime256v1 };
 	SSL_CTX *ctx = SSL_CTX_new(method);
 
 	if (ctx == NULL ||
 	    SSL_CTX_set_min_proto_version(ctx, k->version) != 1 ||
 	    SSL_CTX_set_max_proto_version(ctx, k->version) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, "X25519:P-256") != 1)
+	    SSL_CTX_set1_groups(ctx, groups, 2) != 1)
 		die("context");
 	return ctx;
 }
