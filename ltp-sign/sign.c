@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -303,10 +304,14 @@ static const struct chan_ops sign_parent_ops = {
 	.gone = sign_parent_gone,
 };
 
-/* Its file of settings is not ours, and out of sight later on. */
+/*
+ * Its file of settings is not ours, and out of sight later on, as is
+ * /etc/localtime, which libc wants to read for any date.
+ */
 static void
 sign_prepare_library(void)
 {
+	tzset();
 	if (vault_open() == -1 ||
 	    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_ADD_ALL_CIPHERS |
