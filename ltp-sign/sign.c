@@ -30,9 +30,12 @@
 #include "pair.h"
 #include "vault.h"
 
-/* Signatures of one worker.  An agent that comes back needs one. */
-#define SIGN_RATE  1000 /* a second */
-#define SIGN_BURST 1000
+/*
+ * Signatures of one worker: more than it has time to make handshakes, so that a
+ * node that comes back to all of its agents at once refuses none.
+ */
+#define SIGN_RATE  4000 /* a second */
+#define SIGN_BURST 4000
 
 struct peer {
 	TAILQ_ENTRY(peer) entry;

@@ -309,6 +309,27 @@ def test_a_worker_lives_on_after_its_first_client_certificate(lab, authority):
         node.stop()
 
 
+def test_an_ltp_sign_that_began_without_a_key_takes_the_next(lab, authority):
+    """Its first certificate may come when it is in its sandbox."""
+    context = trusting(authority)
+    with secured(lab, authority, errors="distributed.tls") as node:
+        # The very file that is in force is spoilt.
+        (node.dir / "server.key").write_text("spoilt")
+        ops.kill_child(node, "sign")
+        ops.wait_for_log(node, "no key to sign with")
+        pid = node.settle() and ops.process(node, "sign")["pid"]
+        cert, key = authority.issue("healed")
+        put_pair(node, cert, key)
+
+        def served():
+            try:
+                return node.serial(context) == authority.serial
+            except OSError:
+                return False
+        waits_until(served, "the new certificate is served")
+        assert ops.process(node, "sign")["pid"] == pid
+
+
 def upgrade(tls):
     tls.sendall(request([("Authorization", f"Bearer {OLD}")]))
     head = b""
