@@ -73,7 +73,6 @@ static const struct promise promises[] = {
 	    "dist.handshake_timeout" },
 	{ COUNTER(DIST_MESSAGE_TIMEOUT), "ltp_dist_errors_total", "code",
 	    "dist.message_timeout" },
-	{ COUNTER(TLS_RELOAD_FAILURE), "tls_reload_failure_total", NULL, NULL },
 	{ COUNTER(RATE_LIMIT_VIOLATIONS), "rate_limit_violations_total", NULL,
 	    NULL },
 	{ COUNTER(IP_RATE_LIMIT_VIOLATIONS), "ip_rate_limit_violations_total",
