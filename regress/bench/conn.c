@@ -294,8 +294,9 @@ conn_get(struct conn *c, uint8_t *bytes, size_t size)
 	return recv(c->fd, bytes, size, 0);
 }
 
-static void
-conn_read(struct load *l, struct conn *c)
+/* True: there may be more, of which the socket knows nothing. */
+static bool
+conn_read_once(struct load *l, struct conn *c)
 {
 	unsigned replies;
 	size_t len, used;
@@ -305,7 +306,7 @@ conn_read(struct load *l, struct conn *c)
 		memcpy(l->in, c->in, c->in_len);
 	n = conn_get(c, l->in + c->in_len, LOAD_READ);
 	if (n == -1 && errno == EAGAIN)
-		return;
+		return false;
 	if (n == -1)
 		err(1, "read: connection %u", c->who.number);
 	if (n == 0)
@@ -317,15 +318,20 @@ conn_read(struct load *l, struct conn *c)
 		conn_rest(c, l->in + used, len - used);
 		if (c->state == CONN_READY && l->mode->greeted != NULL)
 			l->mode->greeted(l, c);
-		return;
+		return false;
 	}
 	used = conn_replies(l, c, l->in, len, &replies);
 	conn_rest(c, l->in + used, len - used);
 	if (replies > 0)
 		l->mode->replied(l, c, replies);
-	/* The library may have more, of which the socket knows nothing. */
-	if (c->ssl != NULL && n == LOAD_READ)
-		conn_read(l, c);
+	return c->ssl != NULL && n == LOAD_READ;
+}
+
+static void
+conn_read(struct load *l, struct conn *c)
+{
+	while (conn_read_once(l, c))
+		continue;
 }
 
 /* ---- connecting ---- */

@@ -135,6 +135,21 @@ def refused(lab, authority, others):
         yield nodes
 
 
+def test_an_address_may_not_try_certificates_without_end(
+        lab, authority, others, agent_a):
+    with mutual(lab, authority, auth_failure_limit=3) as node:
+        for _ in range(3):
+            alert(node, V13, client(others, "agent-a"))
+        node.samples_are({"auth_failures_total": 3})
+        w = node.wire(V13, agent_a, begin=False)
+        with pytest.raises((ssl.SSLError, OSError)):
+            w.handshake()
+        wait_for(lambda: node.log_lines(
+            'closing dist_code=dist.auth_failed .*'
+            'reason="too many failed sign-ins"'), "the reason in the log")
+        node.errors_are("dist.auth_failed", 4)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_certificate_is_refused_in_the_handshake(refused, name):
     _, says_1_3, says_1_2, reason = REFUSED[name]
