@@ -134,7 +134,7 @@ class Systemd:
         (self.dir / "console").touch()
         for name in PROGRAMS:
             target = self.dir / "usr" / name
-            target.parent.mkdir(parents=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(BUILD / name, target)
             target.chmod(0o755)
         etc = self.dir / "etc"
