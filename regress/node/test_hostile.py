@@ -23,7 +23,8 @@ import ops
 from node import BUILD, PROGRAMS, TIMEOUT, wait_for
 from ops import beat, enter, process, processes
 from pki import Authority
-from test_rotation import OLD, Remote, ping, put_pair, trusting, upgrade
+from remote import Remote, put_pair, trusting
+from test_rotation import OLD, ping, upgrade
 
 HOSTILE = BUILD / "regress/sandbox/hostile"
 MARK = b"hostile-shm="
@@ -162,7 +163,9 @@ def unfold(node, plan):
 
 
 class Vault(Remote):
-    """A node with a remote listener, whose clients do as those of others."""
+    """A node with a remote listener, whose plain clients are as ever."""
+
+    wire = ops.Ltpd.wire
 
     def agent(self, context):
         """One that has shown its token."""

@@ -18,7 +18,8 @@ from node import wait_for
 from ops import (RESPAWN, beat, enter, prepared, process, processes, run_ltpd,
                  scratch, started, successor, summary, wait_for_log)
 from pki import Authority
-from test_rotation import OLD, Remote, put_pair
+from remote import Remote, put_pair
+from test_rotation import OLD
 
 MADE = pathlib.Path("/tmp/ltpd-regress-hook")
 
