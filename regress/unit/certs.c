@@ -118,7 +118,8 @@ cert_text(BIO *bio)
 	long len = BIO_get_mem_data(bio, &p);
 
 	assert_true(len > 0);
-	text = strndup(p, (size_t)len);
+	assert_non_null(text = calloc(1, (size_t)len + 1));
+	memcpy(text, p, (size_t)len);
 	BIO_free(bio);
 	return text;
 }
