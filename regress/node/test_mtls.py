@@ -283,8 +283,9 @@ def test_the_id_need_not_be_claimed(node, agent_a):
            "timestamp_ms": 5})
     w.expect({"type": "heartbeat_ack", "session_id": session,
               "timestamp_ms": 5})
-    assert "agent-a" in {row["client_id"] for row in
-                         ops.ctl_json(node, "show", "sessions")}
+    assert ("agent-a", "mtls_subject") in {
+        (row["client_id"], row["identity_source"])
+        for row in ops.ctl_json(node, "show", "sessions")}
 
 
 def test_a_claimed_id_that_differs_is_counted_and_logged(lab, authority,

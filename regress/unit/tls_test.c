@@ -19,7 +19,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "certname.h"
 #include "certs.h"
 #include "chan.h"
 #include "child.h"
@@ -1144,20 +1143,6 @@ a_client_that_shows_many_certificates_is_refused(void **state)
 	stage_close(&st);
 }
 
-/* The library may not say so; what it read of the first would be believed. */
-static void
-a_name_that_is_there_twice_is_none(void **state)
-{
-	struct cert_wish wish = {
-		.cn = "cn", .san = "DNS:a", .san_too = "DNS:b"
-	};
-	struct cert c = cert_make(&wish, NULL);
-
-	(void)state;
-	assert_null(certname(c.x));
-	cert_free(&c);
-}
-
 /* ---- reloads ---- */
 
 static void
@@ -1580,7 +1565,6 @@ main(void)
 		    a_worker_can_use_every_certificate_that_was_found_good),
 		cmocka_unit_test(
 		    a_client_that_shows_many_certificates_is_refused),
-		cmocka_unit_test(a_name_that_is_there_twice_is_none),
 		cmocka_unit_test(
 		    who_is_there_keeps_the_context_that_it_came_by),
 		cmocka_unit_test(without_a_configuration_there_is_no_tls),
