@@ -83,6 +83,12 @@ class Remote(Ltpd):
                  f"{code} in the log")
 
 
+class Both(Remote):
+    """Its clients come by the plain listener, as ever."""
+
+    wire = Ltpd.wire
+
+
 def put_pair(node, cert, key, name="server"):
     """As an operator does: each is moved into place, the key last."""
     for path, suffix, mode in ((cert, "crt", 0o644), (key, "key", 0o600)):

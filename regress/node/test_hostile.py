@@ -23,7 +23,7 @@ import ops
 from node import BUILD, PROGRAMS, TIMEOUT, wait_for
 from ops import beat, enter, process, processes
 from pki import Authority
-from remote import Remote, put_pair, trusting
+from remote import Both, put_pair, trusting
 from test_rotation import OLD, ping, upgrade
 
 HOSTILE = BUILD / "regress/sandbox/hostile"
@@ -162,10 +162,8 @@ def unfold(node, plan):
     node.stop()
 
 
-class Vault(Remote):
-    """A node with a remote listener, whose plain clients are as ever."""
-
-    wire = ops.Ltpd.wire
+class Vault(Both):
+    """A node with a remote listener, whose clients do as those of others."""
 
     def agent(self, context):
         """One that has shown its token."""

@@ -83,6 +83,7 @@ static const struct promise promises[] = {
 	    NULL },
 	{ COUNTER(KEYS_RELOAD_FAILURE), "auth_keys_reload_failure_total", NULL,
 	    NULL },
+	{ COUNTER(TLS_RELOAD_FAILURE), "tls_reload_failure_total", NULL, NULL },
 	{ COUNTER(LOG_SUPPRESSED_IP_RATE_LIMIT), "log_suppressed_total",
 	    "category", "ip_rate_limit" },
 	{ COUNTER(LOG_SUPPRESSED_RATE_LIMIT), "log_suppressed_total",

@@ -18,7 +18,7 @@ from node import wait_for
 from ops import (RESPAWN, beat, enter, prepared, process, processes, run_ltpd,
                  scratch, started, successor, summary, wait_for_log)
 from pki import Authority
-from remote import Remote, put_pair
+from remote import Both, put_pair
 from test_rotation import OLD
 
 MADE = pathlib.Path("/tmp/ltpd-regress-hook")
@@ -131,7 +131,7 @@ def outside():
 def caged(lab, mode):
     """Two workers, with TLS, and one child of each other kind."""
     pair = Authority(lab.stage, scratch(lab)).issue("server")
-    with prepared(lab, KEYS, kind=Remote, workers=2, sandbox=mode) as node:
+    with prepared(lab, KEYS, kind=Both, workers=2, sandbox=mode) as node:
         put_pair(node, *pair)
         node.distributed["token"] = OLD
         node.tls = {"cert_path": str(node.dir / "server.crt"),
