@@ -25,9 +25,8 @@ struct part {
 	const char *bad;
 };
 
-/* Nothing here is encrypted, and there is nobody to ask. */
-static int
-bundle_password(char *buf, int size, int writing, void *arg)
+int
+bundle_no_password(char *buf, int size, int writing, void *arg)
 {
 	(void)buf;
 	(void)size;
@@ -69,9 +68,9 @@ bundle_certificates(const struct part *part, X509 **out, size_t max, size_t *n)
 	ERR_clear_error();
 	if (bio == NULL)
 		return "out of memory";
-	while (
-	    (x = PEM_read_bio_X509(bio, NULL, bundle_password, NULL)) != NULL &&
-	    *n < max)
+	while ((x = PEM_read_bio_X509(bio, NULL, bundle_no_password, NULL)) !=
+		   NULL &&
+	       *n < max)
 		out[(*n)++] = x;
 	BIO_free(bio);
 	X509_free(x);
@@ -87,8 +86,8 @@ bundle_lists(const struct part *part, X509_CRL **out, size_t max, size_t *n)
 	ERR_clear_error();
 	if (bio == NULL)
 		return "out of memory";
-	while ((x = PEM_read_bio_X509_CRL(bio, NULL, bundle_password, NULL)) !=
-		   NULL &&
+	while ((x = PEM_read_bio_X509_CRL(
+		    bio, NULL, bundle_no_password, NULL)) != NULL &&
 	       *n < max)
 		out[(*n)++] = x;
 	BIO_free(bio);

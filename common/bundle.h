@@ -34,5 +34,7 @@ struct bundle *
 bundle_read(int fd, const struct msg_conf_tls *, const char **why);
 /* NULL is allowed. */
 void bundle_free(struct bundle *);
+/* A pem_password_cb(3) for texts that nobody is there to decrypt. */
+int bundle_no_password(char *, int, int, void *);
 
 #endif /* BUNDLE_H */

@@ -207,7 +207,7 @@ struct msg_conf_proxy {
 
 /*
  * MSG_CONF_REMOTE: the rules of the remote listener, if there is one.
- * MSG_CONF_AGENT: one allowed id in lower case, the whole payload is it.
+ * MSG_CONF_AGENT: one allowed id, the whole payload is it.
  */
 struct msg_conf_remote {
 	uint32_t max_message_bytes;

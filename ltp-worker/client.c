@@ -109,8 +109,6 @@ client_listen(struct client *c)
 	return 0;
 }
 
-/* ---- what is behind it ---- */
-
 /* An idle session needs no passage. */
 static void
 client_settle(struct client *c)

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bundle.h"
 #include "doctor.h"
 
 #define PEM_FILE_MAX (1024 * 1024)
@@ -50,17 +51,6 @@ open_pem(const struct doctor *d, struct finding *f, const char *path)
 	return NULL;
 }
 
-/* Nobody is asked for a passphrase. */
-static int
-no_passphrase(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return 0;
-}
-
 /* The first certificate of the file; NULL. */
 static X509 *
 read_cert(const struct doctor *d, struct finding *f, const char *path)
@@ -70,7 +60,7 @@ read_cert(const struct doctor *d, struct finding *f, const char *path)
 
 	if ((bio = open_pem(d, f, path)) == NULL)
 		return NULL;
-	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+	cert = PEM_read_bio_X509(bio, NULL, bundle_no_password, NULL);
 	BIO_free(bio);
 	ERR_clear_error();
 	if (cert == NULL)
@@ -306,7 +296,8 @@ read_key(const struct doctor *d, struct finding *f, const char *path)
 	if (text == NULL)
 		return NULL;
 	if ((bio = BIO_new_mem_buf(text, (int)len)) != NULL)
-		key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+		key = PEM_read_bio_PrivateKey(
+		    bio, NULL, bundle_no_password, NULL);
 	BIO_free(bio);
 	ERR_clear_error();
 	freezero(text, len);
@@ -366,8 +357,8 @@ doctor_check_client_ca(const struct doctor *d, struct finding *f)
 	}
 	if ((bio = open_pem(d, f, path)) == NULL)
 		return;
-	while ((cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) !=
-	       NULL) {
+	while ((cert = PEM_read_bio_X509(
+		    bio, NULL, bundle_no_password, NULL)) != NULL) {
 		judge_dates(cert, f, path);
 		if (X509_check_ca(cert) == 0)
 			finding_error(f, "put the certificate of a CA there",
@@ -399,7 +390,7 @@ doctor_check_client_crl(const struct doctor *d, struct finding *f)
 	}
 	if ((bio = open_pem(d, f, path)) == NULL)
 		return;
-	crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL);
+	crl = PEM_read_bio_X509_CRL(bio, NULL, bundle_no_password, NULL);
 	BIO_free(bio);
 	ERR_clear_error();
 	if (crl == NULL) {

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bundle.h"
 #include "tlsclient.h"
 
 #define HOST_MAX 256
@@ -56,16 +57,6 @@ ssl_reason(void)
 }
 
 /* ---- files ---- */
-
-static int
-no_passphrase(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return 0;
-}
 
 /* A file of a secret, which must not be accessible by others; -1. */
 static int
@@ -103,7 +94,7 @@ use_key(struct tlsclient *t, const char *path)
 		close(fd);
 		return tlsclient_fail(t, "%s: %s", path, ssl_reason());
 	}
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	key = PEM_read_bio_PrivateKey(bio, NULL, bundle_no_password, NULL);
 	BIO_free(bio);
 	if (key == NULL)
 		return tlsclient_fail(

@@ -68,25 +68,12 @@ reload_send_tls(struct chan *ch, const struct told *told, uint32_t *records)
 	return chan_send_fds(ch, MSG_CONF_TLS, &fd, 1, &m, sizeof(m));
 }
 
-/* Ids are compared in lower case, of ASCII. */
-static int
-reload_send_agent(struct chan *ch, const char *id)
-{
-	char lower[LTP_ID_MAX];
-	size_t i, len = strlen(id);
-
-	for (i = 0; i < len; i++)
-		lower[i] =
-		    (char)(id[i] >= 'A' && id[i] <= 'Z' ? id[i] - 'A' + 'a'
-							: id[i]);
-	return chan_send(ch, MSG_CONF_AGENT, lower, len, NULL, 0);
-}
-
 static int
 reload_send_remote(struct chan *ch, const struct told *told, uint32_t *records)
 {
 	const struct conf_distributed *d = &told->conf->distributed;
 	struct msg_conf_remote m;
+	const char *id;
 	size_t i;
 
 	if (!d->enabled)
@@ -105,7 +92,9 @@ reload_send_remote(struct chan *ch, const struct told *told, uint32_t *records)
 		return -1;
 	++*records;
 	for (i = 0; i < d->allow_agent_ids.count; i++, ++*records) {
-		if (reload_send_agent(ch, d->allow_agent_ids.item[i]) == -1)
+		id = d->allow_agent_ids.item[i];
+		if (chan_send(ch, MSG_CONF_AGENT, id, strlen(id), NULL, 0) ==
+		    -1)
 			return -1;
 	}
 	return told->tls == NULL ? 0 : reload_send_tls(ch, told, records);
