@@ -25,12 +25,11 @@ setup(void **state)
 {
 	struct hall *h;
 
-	if ((h = calloc(1, sizeof(*h))) == NULL ||
+	if ((*state = h = calloc(1, sizeof(*h))) == NULL ||
 	    (h->agents = agents_new()) == NULL)
 		return -1;
 	agent_owner_init(&h->worker[0]);
 	agent_owner_init(&h->worker[1]);
-	*state = h;
 	return agents_bound(h->agents, 10);
 }
 
