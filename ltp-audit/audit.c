@@ -8,8 +8,6 @@
  * All records of one wake-up are one write(2).  What cannot be written
  * waits, and as long as something waits no more is read from the workers.
  */
-#include <sys/queue.h>
-
 #include <event2/event.h>
 
 #include <errno.h>
@@ -26,6 +24,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "msg.h"
+#include "peers.h"
 #include "priority.h"
 #include "wire.h"
 
@@ -34,19 +33,16 @@
 /* Bytes of lines that are written before the turn of the loop ends. */
 #define AUDIT_BATCH_MAX (256 * 1024)
 
-/* One worker. */
-struct peer {
-	TAILQ_ENTRY(peer) entry;
+struct worker {
+	struct peer peer;
 	struct audit *audit;
-	struct chan *ch;
-	struct msg_peer who;
 };
 
 struct audit {
 	struct event_base *base;
 	struct chan *parent;
 	struct ledger ledger;
-	TAILQ_HEAD(, peer) workers;
+	struct peers workers;
 	struct event *flush; /* at the end of this turn of the loop */
 	struct event *tick;
 	struct msg_audit_state told; /* the last report */
@@ -105,7 +101,7 @@ audit_pause(struct audit *a, bool pause)
 {
 	struct peer *peer;
 
-	TAILQ_FOREACH(peer, &a->workers, entry)
+	TAILQ_FOREACH(peer, &a->workers.list, entry)
 		chan_pause(peer->ch, pause);
 }
 
@@ -194,54 +190,31 @@ audit_records(struct audit *a, struct chan *ch, struct msg *m)
 }
 
 static void
-audit_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
+audit_dispatch_worker(struct peer *peer, struct msg *m)
 {
-	struct peer *peer = arg;
+	struct worker *w = (struct worker *)peer;
 
 	switch (m->type) {
 	case MSG_AUDIT:
-		audit_records(peer->audit, ch, m);
+		audit_records(w->audit, peer->ch, m);
 		break;
 	default:
-		chan_reject(ch, "not a message of a worker");
+		chan_reject(peer->ch, "not a message of a worker");
 	}
 }
 
-static void
-audit_worker_gone(struct chan *ch, enum chan_end end, void *arg)
-{
-	struct peer *peer = arg;
-
-	if (end == CHAN_VIOLATION) {
-		log_warnx("worker: %s", chan_violation(ch));
-		child_accuse(peer->audit->parent, &peer->who);
-	}
-	TAILQ_REMOVE(&peer->audit->workers, peer, entry);
-	chan_free(ch);
-	free(peer);
-}
-
-static const struct chan_ops audit_worker_ops = {
+static const struct peer_ops audit_worker_ops = {
+	.size = sizeof(struct worker),
 	.message = audit_dispatch_worker,
-	.gone = audit_worker_gone,
 };
 
 static void
-audit_take_peer(struct audit *a, struct msg *m)
+audit_take_worker(struct audit *a, struct msg *m)
 {
-	struct peer *peer;
+	struct worker *w = (struct worker *)peers_take(&a->workers, m);
 
-	if ((peer = calloc(1, sizeof(*peer))) == NULL)
-		fatal("worker");
-	peer->audit = a;
-	memcpy(&peer->who, m->data, sizeof(peer->who));
-	peer->ch = chan_new(a->base, m->fds[0], ROLE_AUDIT, ROLE_WORKER,
-	    &audit_worker_ops, peer);
-	if (peer->ch == NULL)
-		fatal("worker");
-	m->fds[0] = -1;
-	TAILQ_INSERT_TAIL(&a->workers, peer, entry);
-	chan_pause(peer->ch, !a->ledger.writable);
+	w->audit = a;
+	chan_pause(w->peer.ch, !a->ledger.writable);
 }
 
 /* ---- files ---- */
@@ -383,7 +356,7 @@ audit_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		audit_take_file(a, m);
 		break;
 	case MSG_PEER:
-		audit_take_peer(a, m);
+		audit_take_worker(a, m);
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
@@ -406,12 +379,12 @@ audit_parent_gone(struct chan *ch, enum chan_end end, void *arg)
 	struct audit *a = arg;
 	struct peer *peer;
 
-	while ((peer = TAILQ_FIRST(&a->workers)) != NULL) {
+	while ((peer = TAILQ_FIRST(&a->workers.list)) != NULL) {
 		/* Ends when the worker has gone, or has no more to say. */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		chan_drain(peer->ch);
-		if (peer == TAILQ_FIRST(&a->workers))
-			audit_worker_gone(peer->ch, CHAN_EOF, peer);
+		if (peer == TAILQ_FIRST(&a->workers.list))
+			peer_end(peer);
 	}
 	ledger_write(&a->ledger);
 	ledger_sync(&a->ledger);
@@ -433,7 +406,6 @@ main(int argc, char *argv[])
 	priority_batch();
 	/* A limit on the size of files is a full disk, no reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
-	TAILQ_INIT(&a.workers);
 	if ((a.base = event_base_new()) == NULL || ledger_init(&a.ledger) == -1)
 		fatal("cannot start");
 	a.flush = event_new(a.base, -1, 0, audit_flush, &a);
@@ -442,6 +414,7 @@ main(int argc, char *argv[])
 	    &audit_parent_ops, &a);
 	if (a.flush == NULL || a.tick == NULL || a.parent == NULL)
 		fatal("cannot start");
+	peers_init(&a.workers, ROLE_AUDIT, a.parent, &audit_worker_ops);
 	childlog_start(a.parent);
 	event_base_dispatch(a.base);
 	return 1;

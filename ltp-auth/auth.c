@@ -7,8 +7,6 @@
  * bytes that are hashed and never parsed.  It sees no client and opens no
  * file.
  */
-#include <sys/queue.h>
-
 #include <event2/event.h>
 
 #include <stdbool.h>
@@ -24,12 +22,11 @@
 #include "keys.h"
 #include "log.h"
 #include "msg.h"
+#include "peers.h"
 
-struct peer {
-	TAILQ_ENTRY(peer) entry;
+struct worker {
+	struct peer peer;
 	struct auth *auth;
-	struct chan *ch;
-	struct msg_peer who;
 	uint32_t *held; /* its connections, by the number of their key */
 	struct agent_owner agents; /* its sessions of the remote listener */
 };
@@ -53,7 +50,7 @@ struct auth {
 	bool failed; /* what came last were no good keys */
 	bool blind; /* there never were good ones */
 	uint32_t generation;
-	TAILQ_HEAD(, peer) workers;
+	struct peers workers;
 };
 
 /* No usable key: nobody is let in. */
@@ -66,34 +63,35 @@ auth_refuses(const struct auth *a)
 /* ---- which connections a key has signed in ---- */
 
 static void
-peer_hold(struct peer *peer, struct auth_key *key)
+worker_hold(struct worker *w, struct auth_key *key)
 {
 	key->sessions++;
-	peer->held[key->number]++;
+	w->held[key->number]++;
 }
 
 static void
-peer_release(struct peer *peer, struct auth_key *key)
+worker_release(struct worker *w, struct auth_key *key)
 {
-	if (peer->held[key->number] == 0)
+	if (w->held[key->number] == 0)
 		return;
-	peer->held[key->number]--;
+	w->held[key->number]--;
 	key->sessions--;
 }
 
 static void
-peer_release_all(struct peer *peer)
+worker_release_all(struct worker *w)
 {
-	struct keys *k = peer->auth->keys;
+	struct keys *k = w->auth->keys;
 	size_t i;
 
 	for (i = 0; k != NULL && i < k->count; i++)
-		k->key[i].sessions -= peer->held[i];
+		k->key[i].sessions -= w->held[i];
 }
 
 /* Numbers have changed with the keys. */
 static void
-peer_renumber(struct peer *peer, const struct keys *old, const struct keys *new)
+worker_renumber(
+    struct worker *w, const struct keys *old, const struct keys *new)
 {
 	const struct auth_key *key;
 	uint32_t *held;
@@ -104,10 +102,10 @@ peer_renumber(struct peer *peer, const struct keys *old, const struct keys *new)
 	for (i = 0; old != NULL && i < old->count; i++) {
 		key = keys_by_id(new, old->key[i].id, old->key[i].id_len);
 		if (key != NULL)
-			held[key->number] = peer->held[i];
+			held[key->number] = w->held[i];
 	}
-	free(peer->held);
-	peer->held = held;
+	free(w->held);
+	w->held = held;
 }
 
 /* ---- configuration ---- */
@@ -197,7 +195,7 @@ auth_revoke(struct auth *a, const struct keys *old, const struct keys *new)
 
 		if (keys_by_id(new, key->id, key->id_len) != NULL)
 			continue;
-		TAILQ_FOREACH(peer, &a->workers, entry)
+		TAILQ_FOREACH(peer, &a->workers.list, entry)
 			auth_tell_revoked(peer->ch, key->id, key->id_len);
 	}
 }
@@ -211,7 +209,7 @@ auth_ask_who(struct auth *a)
 {
 	struct peer *peer;
 
-	TAILQ_FOREACH(peer, &a->workers, entry) {
+	TAILQ_FOREACH(peer, &a->workers.list, entry) {
 		if (chan_send(peer->ch, MSG_AUTH_WHO, NULL, 0, NULL, 0) == -1)
 			log_warn("auth: a worker is not asked");
 	}
@@ -252,8 +250,8 @@ auth_commit_keys(struct auth *a)
 		auth_revoke(a, old, new);
 		keys_inherit(new, old);
 	}
-	TAILQ_FOREACH(peer, &a->workers, entry)
-		peer_renumber(peer, old, new);
+	TAILQ_FOREACH(peer, &a->workers.list, entry)
+		worker_renumber((struct worker *)peer, old, new);
 	keys_free(old);
 	a->keys = new;
 	if (old == NULL) {
@@ -341,9 +339,9 @@ auth_check(
 /* Nobody counts the connections of a token: agents are known by their id. */
 static void
 auth_ask_token(
-    struct peer *peer, const struct msg_auth_ask *ask, const uint8_t *id)
+    struct worker *w, const struct msg_auth_ask *ask, const uint8_t *id)
 {
-	const struct keys *tokens = peer->auth->tokens;
+	const struct keys *tokens = w->auth->tokens;
 	const struct auth_key *key = NULL;
 	enum auth_verdict verdict = AUTH_UNAVAILABLE;
 
@@ -351,13 +349,13 @@ auth_ask_token(
 		key = auth_check(tokens, ask, id);
 		verdict = key == NULL ? AUTH_REFUSED : AUTH_GRANTED;
 	}
-	auth_answer(peer->ch, ask, verdict, key);
+	auth_answer(w->peer.ch, ask, verdict, key);
 }
 
 static void
-auth_ask(struct peer *peer, struct msg *m)
+auth_ask(struct worker *w, struct msg *m)
 {
-	struct auth *a = peer->auth;
+	struct auth *a = w->auth;
 	struct msg_auth_ask ask;
 	struct auth_key *key;
 
@@ -365,48 +363,48 @@ auth_ask(struct peer *peer, struct msg *m)
 	if (ask.realm > REALM_TOKENS || ask.id_len > LTP_ID_MAX ||
 	    ask.key_len > AUTH_KEY_MAX ||
 	    (size_t)ask.id_len + ask.key_len != m->len - sizeof(ask)) {
-		chan_reject(peer->ch, "a question makes no sense");
+		chan_reject(w->peer.ch, "a question makes no sense");
 		return;
 	}
 	if (ask.realm == REALM_TOKENS) {
-		auth_ask_token(peer, &ask, m->data + sizeof(ask));
+		auth_ask_token(w, &ask, m->data + sizeof(ask));
 		return;
 	}
 	if (auth_refuses(a)) {
-		auth_answer(peer->ch, &ask, AUTH_UNAVAILABLE, NULL);
+		auth_answer(w->peer.ch, &ask, AUTH_UNAVAILABLE, NULL);
 		return;
 	}
 	key = auth_check(a->keys, &ask, m->data + sizeof(ask));
 	if (key == NULL) {
-		auth_answer(peer->ch, &ask, AUTH_REFUSED, NULL);
+		auth_answer(w->peer.ch, &ask, AUTH_REFUSED, NULL);
 		return;
 	}
 	key->last_used = time(NULL);
-	peer_hold(peer, key);
-	auth_answer(peer->ch, &ask, AUTH_GRANTED, key);
+	worker_hold(w, key);
+	auth_answer(w->peer.ch, &ask, AUTH_GRANTED, key);
 }
 
 /* Signed in by a predecessor of this process, or before it lost its mind. */
 static void
-auth_here(struct peer *peer, struct msg *m)
+auth_here(struct worker *w, struct msg *m)
 {
 	const char *id = (const char *)m->data;
 	struct auth_key *key;
 
-	if ((key = keys_by_id(peer->auth->keys, id, m->len)) != NULL)
-		peer_hold(peer, key);
-	else if (!peer->auth->failed)
-		auth_tell_revoked(peer->ch, id, m->len);
+	if ((key = keys_by_id(w->auth->keys, id, m->len)) != NULL)
+		worker_hold(w, key);
+	else if (!w->auth->failed)
+		auth_tell_revoked(w->peer.ch, id, m->len);
 }
 
 static void
-auth_left(struct peer *peer, struct msg *m)
+auth_left(struct worker *w, struct msg *m)
 {
 	const char *id = (const char *)m->data;
 	struct auth_key *key;
 
-	if ((key = keys_by_id(peer->auth->keys, id, m->len)) != NULL)
-		peer_release(peer, key);
+	if ((key = keys_by_id(w->auth->keys, id, m->len)) != NULL)
+		worker_release(w, key);
 }
 
 /* ---- agents ---- */
@@ -430,8 +428,8 @@ auth_agent_replaced(struct auth *a, const struct agent_seat *seat)
 	struct msg_agent gone = { seat->conn };
 	struct peer *peer;
 
-	TAILQ_FOREACH(peer, &a->workers, entry) {
-		if (&peer->agents == seat->owner &&
+	TAILQ_FOREACH(peer, &a->workers.list, entry) {
+		if (&((struct worker *)peer)->agents == seat->owner &&
 		    chan_post(peer->ch, MSG_AGENT_REPLACED, &gone, sizeof(gone),
 			NULL, 0) == -1)
 			log_warn("auth: a worker is not told");
@@ -440,28 +438,28 @@ auth_agent_replaced(struct auth *a, const struct agent_seat *seat)
 
 /* One that entered before, but finds no place any more, has to go, too. */
 static void
-auth_agent_entered(struct peer *peer, const struct msg_agent_enter *enter,
+auth_agent_entered(struct worker *w, const struct msg_agent_enter *enter,
     enum agents_result result, struct agent_seat *replaced)
 {
 	if (result == AGENTS_TWICE) {
-		chan_reject(peer->ch, "an agent enters twice");
+		chan_reject(w->peer.ch, "an agent enters twice");
 		return;
 	}
 	if (result == AGENTS_FULL && enter->serial == 0) {
-		replaced->owner = &peer->agents;
+		replaced->owner = &w->agents;
 		replaced->conn = enter->conn;
 	}
 	/* The old one ends before the new one begins, in one worker at least. */
 	if (replaced->owner != NULL)
-		auth_agent_replaced(peer->auth, replaced);
-	auth_agent_reply(peer->ch, enter,
+		auth_agent_replaced(w->auth, replaced);
+	auth_agent_reply(w->peer.ch, enter,
 	    result == AGENTS_ENTERED ? AUTH_GRANTED : AUTH_REFUSED);
 }
 
 static void
-auth_agent_enter(struct peer *peer, struct msg *m)
+auth_agent_enter(struct worker *w, struct msg *m)
 {
-	struct agents *agents = peer->auth->agents;
+	struct agents *agents = w->auth->agents;
 	struct msg_agent_enter enter;
 	struct agent_seat replaced;
 	struct agent_id id;
@@ -470,107 +468,82 @@ auth_agent_enter(struct peer *peer, struct msg *m)
 	memcpy(&enter, m->data, sizeof(enter));
 	if (enter.id_len == 0 || enter.id_len != m->len - sizeof(enter) ||
 	    enter.proven > 1) {
-		chan_reject(peer->ch, "an agent makes no sense");
+		chan_reject(w->peer.ch, "an agent makes no sense");
 		return;
 	}
 	id = (struct agent_id){ m->data + sizeof(enter), enter.id_len,
 		enter.proven != 0 };
 	if (enter.serial == 0)
 		result = agents_enter_again(
-		    agents, &peer->agents, enter.conn, &id, &replaced);
+		    agents, &w->agents, enter.conn, &id, &replaced);
 	else
 		result = agents_enter(
-		    agents, &peer->agents, enter.conn, &id, &replaced);
-	auth_agent_entered(peer, &enter, result, &replaced);
+		    agents, &w->agents, enter.conn, &id, &replaced);
+	auth_agent_entered(w, &enter, result, &replaced);
 }
 
 static void
-auth_agent_left(struct peer *peer, struct msg *m)
+auth_agent_left(struct worker *w, struct msg *m)
 {
 	struct msg_agent left;
 
 	memcpy(&left, m->data, sizeof(left));
-	agents_left(peer->auth->agents, &peer->agents, left.conn);
+	agents_left(w->auth->agents, &w->agents, left.conn);
 }
 
 static void
-auth_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
+auth_dispatch_worker(struct peer *peer, struct msg *m)
 {
-	struct peer *peer = arg;
+	struct worker *w = (struct worker *)peer;
 
 	switch (m->type) {
 	case MSG_AUTH_ASK:
-		auth_ask(peer, m);
+		auth_ask(w, m);
 		break;
 	case MSG_AUTH_HERE:
-		auth_here(peer, m);
+		auth_here(w, m);
 		break;
 	case MSG_AUTH_LEFT:
-		auth_left(peer, m);
+		auth_left(w, m);
 		break;
 	case MSG_AGENT_ENTER:
-		auth_agent_enter(peer, m);
+		auth_agent_enter(w, m);
 		break;
 	case MSG_AGENT_LEFT:
-		auth_agent_left(peer, m);
+		auth_agent_left(w, m);
 		break;
 	default:
-		chan_reject(ch, "not a message of a worker");
+		chan_reject(peer->ch, "not a message of a worker");
 	}
-	/* Who does not take answers is not asked for more questions. */
-	if (chan_queued(ch) > CHAN_LOW_WATER)
-		chan_pause(ch, true);
 }
 
 static void
-auth_worker_writable(struct chan *ch, void *arg)
+auth_worker_gone(struct peer *peer)
 {
-	(void)arg;
-	chan_pause(ch, false);
+	struct worker *w = (struct worker *)peer;
+
+	worker_release_all(w);
+	agents_left_all(w->auth->agents, &w->agents);
+	free(w->held);
 }
 
-static void
-auth_worker_gone(struct chan *ch, enum chan_end end, void *arg)
-{
-	struct peer *peer = arg;
-
-	if (end == CHAN_VIOLATION) {
-		log_warnx("worker: %s", chan_violation(ch));
-		child_accuse(peer->auth->parent, &peer->who);
-	}
-	TAILQ_REMOVE(&peer->auth->workers, peer, entry);
-	chan_free(ch);
-	peer_release_all(peer);
-	agents_left_all(peer->auth->agents, &peer->agents);
-	free(peer->held);
-	free(peer);
-}
-
-static const struct chan_ops auth_worker_ops = {
+static const struct peer_ops auth_worker_ops = {
+	.size = sizeof(struct worker),
 	.message = auth_dispatch_worker,
 	.gone = auth_worker_gone,
-	.writable = auth_worker_writable,
 };
 
 static void
-auth_take_peer(struct auth *a, struct msg *m)
+auth_take_worker(struct auth *a, struct msg *m)
 {
-	struct peer *peer;
+	struct worker *w;
 
 	if (a->keys == NULL)
 		fatalx("a worker before the keys");
-	if ((peer = calloc(1, sizeof(*peer))) == NULL)
-		fatal("worker");
-	peer->auth = a;
-	memcpy(&peer->who, m->data, sizeof(peer->who));
-	peer_renumber(peer, NULL, a->keys);
-	agent_owner_init(&peer->agents);
-	peer->ch = chan_new(
-	    a->base, m->fds[0], ROLE_AUTH, ROLE_WORKER, &auth_worker_ops, peer);
-	if (peer->ch == NULL)
-		fatal("worker");
-	m->fds[0] = -1;
-	TAILQ_INSERT_TAIL(&a->workers, peer, entry);
+	w = (struct worker *)peers_take(&a->workers, m);
+	w->auth = a;
+	worker_renumber(w, NULL, a->keys);
+	agent_owner_init(&w->agents);
 }
 
 /* ---- dispatch ---- */
@@ -598,7 +571,7 @@ auth_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		auth_conf_commit(a);
 		break;
 	case MSG_PEER:
-		auth_take_peer(a, m);
+		auth_take_worker(a, m);
 		break;
 	case MSG_KEYS_GET:
 		auth_list_use(a, m);
@@ -636,7 +609,6 @@ main(int argc, char *argv[])
 	struct auth a = { .base = NULL };
 
 	child_start(ROLE_AUTH, argc, argv);
-	TAILQ_INIT(&a.workers);
 	if ((a.base = event_base_new()) == NULL ||
 	    (a.agents = agents_new()) == NULL)
 		fatal("cannot start");
@@ -644,6 +616,7 @@ main(int argc, char *argv[])
 	    &auth_parent_ops, &a);
 	if (a.parent == NULL)
 		fatal("cannot start");
+	peers_init(&a.workers, ROLE_AUTH, a.parent, &auth_worker_ops);
 	childlog_start(a.parent);
 	event_base_dispatch(a.base);
 	return 1;

@@ -9,8 +9,6 @@
  * workers may be put off, or begin anew.  The one before is kept, since it is
  * theirs until then, and that of handshakes that are under way.
  */
-#include <sys/queue.h>
-
 #include <event2/event.h>
 
 #include <stdbool.h>
@@ -28,6 +26,7 @@
 #include "log.h"
 #include "msg.h"
 #include "pair.h"
+#include "peers.h"
 #include "vault.h"
 
 /*
@@ -37,11 +36,9 @@
 #define SIGN_RATE  4000 /* a second */
 #define SIGN_BURST 4000
 
-struct peer {
-	TAILQ_ENTRY(peer) entry;
+struct worker {
+	struct peer peer;
 	struct sign *sign;
-	struct chan *ch;
-	struct msg_peer who;
 	struct monotime rate;
 	uint32_t refused; /* since that was last said */
 };
@@ -54,7 +51,7 @@ struct sign {
 	bool entered; /* the sandbox */
 	struct pair *last; /* that came and was good */
 	struct pair *before;
-	TAILQ_HEAD(, peer) workers;
+	struct peers workers;
 };
 
 /* ---- pairs ---- */
@@ -142,37 +139,39 @@ sign_report(int fd, short what, void *arg)
 {
 	struct sign *s = arg;
 	struct msg_count count;
+	struct worker *w;
 	struct peer *peer;
 
 	(void)fd;
 	(void)what;
 	memset(&count, 0, sizeof(count));
-	TAILQ_FOREACH(peer, &s->workers, entry) {
-		if (peer->refused == 0)
+	TAILQ_FOREACH(peer, &s->workers.list, entry) {
+		w = (struct worker *)peer;
+		if (w->refused == 0)
 			continue;
 		log_warnx("sign: questions of a worker refused slot=%u "
 			  "count=%u",
-		    peer->who.slot, peer->refused);
-		count.delta.n[COUNT_TLS_SIGN_REFUSED] += peer->refused;
-		peer->refused = 0;
+		    peer->who.slot, w->refused);
+		count.delta.n[COUNT_TLS_SIGN_REFUSED] += w->refused;
+		w->refused = 0;
 	}
 	if (count.delta.n[COUNT_TLS_SIGN_REFUSED] > 0)
 		chan_send(s->parent, MSG_COUNT, &count, sizeof(count), NULL, 0);
 }
 
 static void
-sign_refuse(struct peer *peer)
+sign_refuse(struct worker *w)
 {
 	static const struct timeval second = { 1, 0 };
-	struct sign *s = peer->sign;
+	struct sign *s = w->sign;
 
-	peer->refused++;
+	w->refused++;
 	if (!evtimer_pending(s->report, NULL))
 		evtimer_add(s->report, &second);
 }
 
 static void
-sign_answer(struct peer *peer, struct msg *m)
+sign_answer(struct worker *w, struct msg *m)
 {
 	uint8_t signature[SIGN_OUTPUT_MAX];
 	struct msg_sign_reply reply;
@@ -181,81 +180,55 @@ sign_answer(struct peer *peer, struct msg *m)
 	size_t len = 0;
 
 	memcpy(&ask, m->data, sizeof(ask));
-	p = sign_find(peer->sign, ask.pair);
+	p = sign_find(w->sign, ask.pair);
 	if (p != NULL &&
-	    limit_allow(&peer->rate, SIGN_RATE, SIGN_BURST, monotime_now()))
+	    limit_allow(&w->rate, SIGN_RATE, SIGN_BURST, monotime_now()))
 		len = pair_sign(p, ask.scheme, m->data + sizeof(ask),
 		    m->len - sizeof(ask), signature);
 	if (len == 0)
-		sign_refuse(peer);
+		sign_refuse(w);
 	reply.serial = ask.serial;
 	/* A worker that does not take answers has stopped asking. */
-	if (chan_send(peer->ch, MSG_SIGN_REPLY, &reply, sizeof(reply),
+	if (chan_send(w->peer.ch, MSG_SIGN_REPLY, &reply, sizeof(reply),
 		signature, len) == -1)
 		log_warn("sign: an answer is lost");
 }
 
 static void
-sign_dispatch_worker(struct chan *ch, struct msg *m, void *arg)
+sign_dispatch_worker(struct peer *peer, struct msg *m)
 {
-	struct peer *peer = arg;
+	struct worker *w = (struct worker *)peer;
 
 	switch (m->type) {
 	case MSG_SIGN_ASK:
-		sign_answer(peer, m);
+		sign_answer(w, m);
 		break;
 	default:
-		chan_reject(ch, "not a message of a worker");
+		chan_reject(peer->ch, "not a message of a worker");
 	}
-	/* Who does not take answers is not asked for more questions. */
-	if (chan_queued(ch) > CHAN_LOW_WATER)
-		chan_pause(ch, true);
 }
 
 static void
-sign_worker_writable(struct chan *ch, void *arg)
+sign_worker_gone(struct peer *peer)
 {
-	(void)arg;
-	chan_pause(ch, false);
+	struct worker *w = (struct worker *)peer;
+
+	if (w->refused > 0)
+		sign_report(-1, 0, w->sign);
 }
 
-static void
-sign_worker_gone(struct chan *ch, enum chan_end end, void *arg)
-{
-	struct peer *peer = arg;
-
-	if (end == CHAN_VIOLATION) {
-		log_warnx("worker: %s", chan_violation(ch));
-		child_accuse(peer->sign->parent, &peer->who);
-	}
-	if (peer->refused > 0)
-		sign_report(-1, 0, peer->sign);
-	TAILQ_REMOVE(&peer->sign->workers, peer, entry);
-	chan_free(ch);
-	free(peer);
-}
-
-static const struct chan_ops sign_worker_ops = {
+static const struct peer_ops sign_worker_ops = {
+	.size = sizeof(struct worker),
 	.message = sign_dispatch_worker,
 	.gone = sign_worker_gone,
-	.writable = sign_worker_writable,
 };
 
 static void
-sign_take_peer(struct sign *s, struct msg *m)
+sign_take_worker(struct sign *s, struct msg *m)
 {
-	struct peer *peer;
+	struct worker *w = (struct worker *)peers_take(&s->workers, m);
 
-	if ((peer = calloc(1, sizeof(*peer))) == NULL)
-		fatal("worker");
-	peer->sign = s;
-	memcpy(&peer->who, m->data, sizeof(peer->who));
-	peer->ch = chan_new(
-	    s->base, m->fds[0], ROLE_SIGN, ROLE_WORKER, &sign_worker_ops, peer);
-	if (peer->ch == NULL)
-		fatal("worker");
-	m->fds[0] = -1;
-	TAILQ_INSERT_TAIL(&s->workers, peer, entry);
+	w->sign = s;
 }
 
 /* ---- dispatch ---- */
@@ -279,7 +252,7 @@ sign_dispatch_parent(struct chan *ch, struct msg *m, void *arg)
 		sign_conf_commit(s);
 		break;
 	case MSG_PEER:
-		sign_take_peer(s, m);
+		sign_take_worker(s, m);
 		break;
 	case MSG_LOG_LEVEL:
 		child_log_level(m);
@@ -330,7 +303,6 @@ main(int argc, char *argv[])
 	struct sign s = { .base = NULL };
 
 	child_start(ROLE_SIGN, argc, argv);
-	TAILQ_INIT(&s.workers);
 	sign_prepare_library();
 	if ((s.base = event_base_new()) == NULL ||
 	    (s.report = evtimer_new(s.base, sign_report, &s)) == NULL)
@@ -339,6 +311,7 @@ main(int argc, char *argv[])
 	    &sign_parent_ops, &s);
 	if (s.parent == NULL)
 		fatal("cannot start");
+	peers_init(&s.workers, ROLE_SIGN, s.parent, &sign_worker_ops);
 	childlog_start(s.parent);
 	event_base_dispatch(s.base);
 	return 1;
