@@ -31,12 +31,11 @@ signer_retry(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	while ((turn = TAILQ_FIRST(&s->waiting)) != NULL) {
+	s->full = false;
+	while (!s->full && (turn = TAILQ_FIRST(&s->waiting)) != NULL) {
 		TAILQ_REMOVE(&s->waiting, turn, entry);
 		turn->waiting = false;
 		turn->resume(turn->arg);
-		if (TAILQ_LAST(&s->waiting, turn_list) == turn)
-			break;
 	}
 }
 
@@ -228,6 +227,7 @@ signer_queue(struct signer *s, struct turn *turn)
 	if (turn->waiting)
 		return;
 	turn->waiting = true;
+	s->full = true;
 	TAILQ_INSERT_TAIL(&s->waiting, turn, entry);
 }
 

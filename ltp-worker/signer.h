@@ -70,7 +70,8 @@ struct signer {
 	uint32_t last_serial;
 	struct turn *turn; /* whose handshake is being driven */
 	TAILQ_HEAD(, question) questions; /* by age */
-	TAILQ_HEAD(turn_list, turn) waiting;
+	TAILQ_HEAD(, turn) waiting;
+	bool full; /* the last one that asked got no job */
 };
 
 /* -1 when there is no memory. */
