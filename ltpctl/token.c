@@ -21,22 +21,30 @@
 #include "output_json.h"
 #include "token.h"
 
-#define TOKEN_MODE 0600
-#define TOKEN_MAX  (LTP_ID_MAX + 1 + KEYEDIT_KEY_SIZE + 1)
+#define TOKEN_MODE       0600
+#define TOKEN_MODE_GROUP 0640
+#define TOKEN_MAX        (LTP_ID_MAX + 1 + KEYEDIT_KEY_SIZE + 1)
 
-/* Root makes it for whom the directory belongs to. */
+/*
+ * Root makes it for whom the directory belongs to, and in a directory of root's
+ * own for its group.  The umask may have taken away what is needed.
+ */
 static int
 token_give(int fd, const char *path)
 {
+	mode_t mode = TOKEN_MODE;
 	char copy[PATH_MAX];
 	struct stat st;
 
-	if (geteuid() != 0)
-		return 0;
-	strlcpy(copy, path, sizeof(copy));
-	if (stat(dirname(copy), &st) == -1)
-		return -1;
-	return fchown(fd, st.st_uid, st.st_gid);
+	if (geteuid() == 0) {
+		strlcpy(copy, path, sizeof(copy));
+		if (stat(dirname(copy), &st) == -1 ||
+		    fchown(fd, st.st_uid, st.st_gid) == -1)
+			return -1;
+		if (st.st_uid == 0)
+			mode = TOKEN_MODE_GROUP;
+	}
+	return fchmod(fd, mode);
 }
 
 static int
@@ -60,9 +68,7 @@ token_write(const char *path, const char *token, size_t len)
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, TOKEN_MODE);
 	if (fd == -1)
 		return -1;
-	/* The umask may have taken away what we need. */
-	if (fchmod(fd, TOKEN_MODE) == -1 || token_give(fd, path) == -1 ||
-	    token_put(fd, token, len) == -1) {
+	if (token_give(fd, path) == -1 || token_put(fd, token, len) == -1) {
 		saved = errno;
 		close(fd);
 		unlink(path);

@@ -161,10 +161,12 @@ struct conf_env *conf_env_take(void);
 void conf_env_forget(struct conf_env *);
 void conf_env_free(struct conf_env *);
 /*
- * A variable that a setting names, copied; it is wiped where it stands and
- * unset.  To be freed with freezero(3).  NULL with errno, 0: it is not set.
+ * A variable that a setting names, copied.  To be freed with freezero(3).  NULL
+ * with errno, 0: it is not set.
  */
-char *conf_env_take_secret(const char *name);
+char *conf_env_copy_secret(const char *name);
+/* Overwrite a variable where it stands, and unset it. */
+void conf_env_wipe_secret(const char *name);
 
 #define CONF_ERROR_MAX 512
 

@@ -98,9 +98,9 @@ set_origin(struct loader *ld, const struct keyword *k, enum conf_source source,
 
 /* ---- the environment ---- */
 
-/* Overwrite every NAME=value that there is, then unset it. */
-static void
-variable_wipe(const char *name)
+/* There may be more than one NAME=value. */
+void
+conf_env_wipe_secret(const char *name)
 {
 	size_t len = strlen(name);
 	char **p;
@@ -113,16 +113,12 @@ variable_wipe(const char *name)
 }
 
 char *
-conf_env_take_secret(const char *name)
+conf_env_copy_secret(const char *name)
 {
 	const char *value = getenv(name);
-	char *copy;
 
 	errno = 0;
-	if (value == NULL || (copy = strdup(value)) == NULL)
-		return NULL;
-	variable_wipe(name);
-	return copy;
+	return value == NULL ? NULL : strdup(value);
 }
 
 static int
@@ -140,7 +136,7 @@ env_add(struct conf_env *env, const struct keyword *k, const char *name)
 		return -1;
 	env->count++;
 	if (k->flags & KEYWORD_SECRET)
-		variable_wipe(name);
+		conf_env_wipe_secret(name);
 	return 0;
 }
 

@@ -30,6 +30,7 @@
 #include "sandbox.h"
 #include "tlsfiles.h"
 #include "tokens.h"
+#include "trial.h"
 
 #define LTPD_DEFS_MAX 64
 
@@ -144,6 +145,7 @@ load(struct parent *p)
 		p->keys = keys_read_file(p->conf, p->base_keys, error);
 	if (p->keys == NULL)
 		fatalx("%s", error);
+	tokens_forget_variable(p->tokens);
 	if (p->conf->distributed.enabled && p->conf->distributed.tls.enabled &&
 	    (p->tls = tlsfiles_read(p->conf, error)) == NULL)
 		fatalx("%s", error);
@@ -152,6 +154,10 @@ load(struct parent *p)
 static _Noreturn void
 check(const struct parent *p)
 {
+	char error[TRIAL_ERROR_MAX];
+
+	if (p->tls != NULL && trial_of_tls(p->conf, p->tls, error) == -1)
+		fatalx("%s", error);
 	if (p->opts->check > 1)
 		conf_print(p->conf, stdout);
 	else
@@ -182,7 +188,7 @@ raise_descriptor_limit(void)
 	}
 }
 
-/* A reload reads the configuration again, from another directory. */
+/* Who reads the configuration again may be in another directory. */
 static void
 stay_found(struct options *o)
 {
@@ -284,6 +290,8 @@ main(int argc, char *argv[])
 	if (child_paths_init(argv[0]) == -1)
 		fatal("cannot start");
 	notify_init();
+	if (opts.check == 0)
+		stay_found(&opts);
 	load(&p);
 	if (opts.check > 0)
 		check(&p);
@@ -292,10 +300,8 @@ main(int argc, char *argv[])
 	if ((p.listener = listener_open(p.conf, error)) == NULL)
 		fatalx("%s", error);
 	/* A service manager that is told needs no background. */
-	if (!opts.debug && !notify_expected()) {
-		stay_found(&opts);
+	if (!opts.debug && !notify_expected())
 		p.ready_fd = background();
-	}
 	if (logfile_open(p.conf->log_file, opts.debug) == -1)
 		fatal("log_file: %s",
 		    p.conf->log_file == NULL ? "syslog" : p.conf->log_file);

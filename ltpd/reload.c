@@ -315,8 +315,14 @@ reload_adopt_remote(struct parent *p, struct reload *r)
 		tokens_free(p->tokens);
 		p->tokens = r->tokens;
 		r->tokens = NULL;
+		tokens_forget_variable(p->tokens);
+		if (!p->tokens->shut)
+			remotewatch_told_tokens(p->remotewatch, "");
 	}
-	if (r->tls != NULL && r->tls != p->tls) {
+	if (r->tls == NULL)
+		return;
+	remotewatch_told_tls(p->remotewatch, "");
+	if (r->tls != p->tls) {
 		tlsfiles_unref(p->tls);
 		p->tls = r->tls;
 		r->tls = NULL;
@@ -357,6 +363,18 @@ reload_what(const struct reload *r)
 }
 
 static void
+reload_tell(const struct reload *r)
+{
+	char text[RELOAD_ERROR_MAX + sizeof("done, but ")];
+
+	if (r->done == NULL)
+		return;
+	/* What was good is in force, so it is not that nothing changed. */
+	snprintf(text, sizeof(text), "done, but %s", r->error);
+	r->done(r->failed ? text : NULL, r->arg);
+}
+
+static void
 reload_commit(struct parent *p)
 {
 	struct reload *r = p->reload;
@@ -377,8 +395,7 @@ reload_commit(struct parent *p)
 		notify_send(
 		    "READY=1\nSTATUS=serving, generation=%u", r->generation);
 	reload_adopt(p, r);
-	if (r->done != NULL)
-		r->done(r->failed ? r->error : NULL, r->arg);
+	reload_tell(r);
 	reload_free(r);
 }
 

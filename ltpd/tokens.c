@@ -234,7 +234,7 @@ tokens_read_variable(struct tokens *t, const char *name,
 	if (old != NULL && old->variable != NULL &&
 	    strcmp(old->variable, name) == 0)
 		return tokens_inherit(t, old, KEY_SOURCE_ENVIRONMENT, error);
-	if ((text = conf_env_take_secret(name)) == NULL)
+	if ((text = conf_env_copy_secret(name)) == NULL)
 		return tokens_error(error,
 		    "distributed.token_env: %s is not set in the environment "
 		    "of ltpd",
@@ -245,6 +245,13 @@ tokens_read_variable(struct tokens *t, const char *name,
 		return tokens_error(error, "distributed.token_env: %s: %.*s",
 		    name, TOKENS_ERROR_MAX / 2, why);
 	return 0;
+}
+
+void
+tokens_forget_variable(const struct tokens *t)
+{
+	if (t->variable != NULL)
+		conf_env_wipe_secret(t->variable);
 }
 
 static int

@@ -42,6 +42,11 @@ struct tokens {
  */
 struct tokens *tokens_read(const struct conf *, const struct tokens *old,
     char error[TOKENS_ERROR_MAX]);
+/*
+ * These are in force: what is in the environment of a variable that they came
+ * from is wiped.  It stays as long as a reload may fail.
+ */
+void tokens_forget_variable(const struct tokens *);
 void tokens_free(struct tokens *); /* NULL is allowed */
 /* NULL with errno. */
 struct tokens *tokens_copy(const struct tokens *);

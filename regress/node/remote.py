@@ -48,6 +48,13 @@ class Remote(Ltpd):
         """Write the configuration again, with what has changed in it."""
         ops.place(self)
 
+    def again_here(self):
+        """The same while it runs, where it listens."""
+        self.configure(**{"addr": "%s:%d" % self.address,
+                          "metrics_addr": "%s:%d" % self.metrics_address,
+                          "control_socket": str(self.control),
+                          **self.settings})
+
     def token(self, text, name="token", mode=0o600):
         """Put it in place as an operator does; the path."""
         self.file("fresh", text, mode)

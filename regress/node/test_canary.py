@@ -396,7 +396,9 @@ def test_ltpctl_shows_nothing(cage, options):
             sings(cage, said, cage.birds.shown)
         else:
             sings(cage, said)
-        assert done.returncode == 0 or verb.startswith("trace"), done
+        # What doctor finds is another matter: no sandbox, for one.
+        assert done.returncode == 0 or \
+            verb.split()[0] in ("doctor", "trace"), done
     # What it makes the node say.
     sings(cage, cage.node.log())
 

@@ -242,6 +242,31 @@ def test_a_token_of_the_environment_is_wiped_and_survives_a_reload(lab):
         node.stop()
 
 
+def test_a_failed_reload_uses_up_no_token_of_the_environment(lab):
+    """A reload that fails later on had wiped it before."""
+    with prepared(lab, kind=Remote, errors="token_prev_path",
+                  env={"FIRST_TOKEN": OLD, "SECOND_TOKEN": NEW},
+                  distributed={"token_env": "FIRST_TOKEN"}) as node:
+        node.start()
+        node.distributed["token_env"] = "SECOND_TOKEN"
+        node.settings["auth_keys"] = "no keys"
+        node.again_here()
+        assert "auth_keys" in reload(node).stderr
+        del node.settings["auth_keys"]
+        assert node.lets_in(OLD) and not node.lets_in(NEW)
+        # Nor does a previous token that is bad.
+        node.distributed["token_prev_path"] = node.token("", "token.prev")
+        node.again_here()
+        assert "token_prev_path" in reload(node).stderr
+        del node.distributed["token_prev_path"]
+        node.again_here()
+        assert reload(node).returncode == 0
+        assert node.lets_in(NEW) and not node.lets_in(OLD)
+        with open(f"/proc/{node.proc.pid}/environ", "rb") as environ:
+            assert NEW.encode() not in environ.read()
+        node.stop()
+
+
 @pytest.mark.parametrize("text,why", [
     ("", "no token"), (f"{OLD} x", "token 1 is not of printable ASCII"),
     (f":{OLD}", "token 1 has an empty id"),
@@ -424,6 +449,23 @@ def test_a_bad_pair_is_counted_and_the_old_one_stays(lab, authority, what):
         node.samples_are({name: 2})
 
 
+def test_each_failed_rotation_is_counted(lab, authority):
+    """The second with the same error as the first was not."""
+    name = "tls_reload_failure_total"
+    with secured(lab, authority, errors="distributed.tls") as node:
+        context = trusting(authority)
+        for failures, how in ((1, "mv"), (2, "mv"), (3, "reload")):
+            before = node.serial(context)
+            cert, key = authority.issue("next")
+            node.token(cert.read_text(), "server.crt", 0o644)
+            node.samples_are({name: failures})
+            node.token(key.read_text(), "server.key")
+            if how == "reload":
+                assert reload(node).returncode == 0
+            waits_until(lambda: node.serial(context) != before, "the new one")
+        assert len(node.log_lines("error .*are kept")) == 3
+
+
 def test_a_reload_takes_a_new_pair_at_once(lab, authority):
     with secured(lab, authority) as node:
         context = trusting(authority)
@@ -453,6 +495,12 @@ def test_a_worker_that_comes_later_can_ask_ltp_sign(lab, authority):
             node.serial(context)
 
 
+def test_a_good_pair_passes_the_check(lab, authority):
+    with secured(lab, authority) as node:
+        done = ops.run_ltpd(node, "-n", "-f", str(node.conf))
+        assert (done.returncode, done.stderr) == (0, "configuration OK\n")
+
+
 @pytest.mark.parametrize("what,why", [
     ("mismatch", "does not belong to the certificate"),
     ("garbage", "holds no certificate")])
@@ -467,6 +515,9 @@ def test_a_bad_pair_stops_the_start(lab, authority, what, why):
         node.tls = {"cert_path": str(node.dir / "server.crt"),
                     "key_path": str(node.dir / "server.key")}
         node.again()
+        checked = ops.run_ltpd(node, "-n", "-f", str(node.conf))
+        assert checked.returncode == 1
+        assert re.search(rf"distributed\.tls: .*{why}", checked.stderr)
         node.launch()
         node.proc.wait(5)
         assert node.proc.returncode == 1

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 import ops
-from node import TIMEOUT
+from node import NOBODY, TIMEOUT
 
 TOKEN = re.compile(r"[\w-]{43}")
 
@@ -73,6 +73,16 @@ def test_root_makes_it_for_whom_the_directory_is(lab, place):
     made(lab, "token", "generate", "-o", str(path), drop=False)
     assert path.stat().st_uid == lab.stage.uid
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not ops.ROOT, reason="takes root")
+def test_root_makes_it_for_the_group_of_its_own_directory(lab, place):
+    os.chown(place, 0, NOBODY)
+    path = place / "token"
+    made(lab, "token", "generate", "-o", str(path), drop=False)
+    st = path.stat()
+    assert (st.st_uid, st.st_gid) == (0, NOBODY)
+    assert stat.S_IMODE(st.st_mode) == 0o640
 
 
 def test_the_umask_neither_opens_nor_closes_it(lab, place):

@@ -50,17 +50,17 @@ chan_send(struct chan *ch, enum msg_type type, const void *data, size_t len,
 }
 
 char *
-conf_env_take_secret(const char *name)
+conf_env_copy_secret(const char *name)
 {
-	char *copy;
-
 	assert_string_equal(name, "TOKEN");
-	if (variable[0] == '\0')
-		return NULL;
-	copy = strdup(variable);
-	/* It can be taken once. */
+	return variable[0] == '\0' ? NULL : strdup(variable);
+}
+
+void
+conf_env_wipe_secret(const char *name)
+{
+	assert_string_equal(name, "TOKEN");
 	variable[0] = '\0';
-	return copy;
 }
 
 static char *
