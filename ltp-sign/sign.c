@@ -288,7 +288,7 @@ static void
 sign_prepare_library(void)
 {
 	tzset();
-	if (vault_open() == -1 ||
+	if (vault_wipe_freed() == -1 || vault_open() == -1 ||
 	    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
 				    OPENSSL_INIT_ADD_ALL_CIPHERS |
 				    OPENSSL_INIT_ADD_ALL_DIGESTS |

@@ -8,6 +8,11 @@
 #include <stddef.h>
 
 /*
+ * Before the library has allocated anything: from then on what it frees is
+ * wiped, such as the text of a key that it has decoded.  0 or -1.
+ */
+int vault_wipe_freed(void);
+/*
  * Once, before anything secret is in memory; from then on the library, too,
  * keeps the numbers of private keys there, if it can be told to.  0 or -1.
  */

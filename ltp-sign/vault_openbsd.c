@@ -5,6 +5,13 @@
 
 #include <stdlib.h>
 
+/* LibreSSL has no such hook: it frees texts of keys by freezero(3) itself. */
+int
+vault_wipe_freed(void)
+{
+	return 0;
+}
+
 int
 vault_open(void)
 {

@@ -887,8 +887,15 @@ def test_the_private_key_is_in_the_memory_of_ltp_sign_alone(lab, authority,
         assert node.ctl("reload").returncode == 0
         conversations(node)
         only_in_sign(node, keys, {"first", "next"})
+        # One that is not kept any more is nowhere, nor is its file's text.
+        last = authority.issue(f"last-{kind}", kind=kind)
+        keys.put("last", last[1])
+        put_pair(node, *last)
+        assert node.ctl("reload").returncode == 0
+        conversations(node)
+        only_in_sign(node, keys, {"next", "last"})
         node.stop()
-        lines = [line for key in (node.pair[1], pair[1])
+        lines = [line for key in (node.pair[1], pair[1], last[1])
                  for line in key.read_text().splitlines()]
         for path in node.log_path, node.dir / "audit.jsonl":
             data = path.read_bytes()
