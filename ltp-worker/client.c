@@ -504,6 +504,26 @@ client_identify(struct client *c, const char *id, size_t len)
 	return LOGIN_GRANTED;
 }
 
+/*
+ * Those of an address that were asked about together are answered one by one:
+ * beyond the limit it is not told which of them was right.
+ */
+static enum login_result
+client_judge(
+    struct client *c, enum login_result result, const char *id, size_t len)
+{
+	bool entering = c->remote != NULL && c->remote->entering;
+	bool granted = result == LOGIN_GRANTED;
+
+	if (!entering && (granted || result == LOGIN_REFUSED) &&
+	    handshake_too_many_failures(c)) {
+		if (granted && c->remote == NULL)
+			login_left(c->worker, id, len);
+		return LOGIN_LIMITED;
+	}
+	return granted ? client_identify(c, id, len) : result;
+}
+
 void
 client_signed_in(
     struct client *c, enum login_result result, const char *id, size_t len)
@@ -516,8 +536,7 @@ client_signed_in(
 	p->login = NULL;
 	p->held = NULL;
 	p->held_len = 0;
-	if (result == LOGIN_GRANTED)
-		result = client_identify(c, id, len);
+	result = client_judge(c, result, id, len);
 	if (!c->broken) {
 		client_listen(c);
 		if (upgrading) {

@@ -106,6 +106,17 @@ handshake_too_many_failures(struct client *c)
 	    w->shared, key, &w->settings->failures, w->now);
 }
 
+void
+handshake_refuse_guesses(struct client *c)
+{
+	const char *why = "too many failed sign-ins";
+
+	if (c->remote != NULL)
+		remote_refuse(c, DIST_AUTH_FAILED, 429, why);
+	else
+		handshake_refuse(c, 429, CATEGORY_AUTH, why, why);
+}
+
 static void
 handshake_unauthorized(struct client *c, const char *body)
 {
@@ -145,8 +156,7 @@ handshake_check_credential(struct client *c)
 	}
 	upgrade_credential(c->passage->upgrade, cred);
 	if (handshake_too_many_failures(c)) {
-		handshake_refuse(c, 429, CATEGORY_AUTH,
-		    "too many failed sign-ins", "too many failed sign-ins");
+		handshake_refuse_guesses(c);
 	} else if (cred->kind == CREDENTIAL_NONE && conf->node.auth_in_hello) {
 		handshake_accept(c);
 	} else {
@@ -255,6 +265,9 @@ handshake_signed_in(struct client *c, enum login_result result)
 	case LOGIN_GONE:
 		handshake_refuse(c, 503, CATEGORY_AUTH,
 		    "authentication is not available", "auth is away");
+		break;
+	case LOGIN_LIMITED:
+		handshake_refuse_guesses(c);
 		break;
 	}
 }

@@ -36,5 +36,7 @@ void handshake_count_failure(struct client *);
 
 /* Has the address had so many?  Then no key of it is even looked at. */
 bool handshake_too_many_failures(struct client *);
+/* An upgrade of it gets 429. */
+void handshake_refuse_guesses(struct client *);
 
 #endif /* HANDSHAKE_H */

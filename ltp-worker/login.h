@@ -25,6 +25,7 @@ enum login_result {
 	LOGIN_REFUSED,
 	LOGIN_UNAVAILABLE, /* auth has no usable key */
 	LOGIN_GONE, /* auth is not there */
+	LOGIN_LIMITED, /* its address has failed too often, it may be right */
 };
 
 struct login;

@@ -296,8 +296,7 @@ remote_check_token(struct client *c, struct credential *cred)
 		/* The hello must have one. */
 		handshake_accept(c);
 	} else if (handshake_too_many_failures(c)) {
-		remote_refuse(
-		    c, DIST_AUTH_FAILED, 429, "too many failed sign-ins");
+		handshake_refuse_guesses(c);
 	} else if (cred->kind != CREDENTIAL_KEY || !credential_join(cred)) {
 		remote_unauthorized(c, "invalid token");
 	} else {
@@ -342,12 +341,18 @@ hello_token(const struct frame *f)
 }
 
 static void
+remote_end_guesses(struct client *c)
+{
+	remote_end(c, DIST_AUTH_FAILED, "too many failed sign-ins");
+}
+
+static void
 remote_ask(struct client *c, const struct str *token)
 {
 	struct credential *cred;
 
 	if (handshake_too_many_failures(c)) {
-		remote_end(c, DIST_AUTH_FAILED, "too many failed sign-ins");
+		remote_end_guesses(c);
 		return;
 	}
 	if ((cred = calloc(1, sizeof(*cred))) != NULL) {
@@ -453,6 +458,9 @@ remote_token_answered(struct client *c, enum login_result result)
 	case LOGIN_REFUSED:
 	case LOGIN_UNAVAILABLE:
 		remote_unauthorized(c, "invalid token");
+		break;
+	case LOGIN_LIMITED:
+		remote_end_guesses(c);
 		break;
 	}
 }

@@ -334,6 +334,15 @@ session_act(struct client *c, const struct frame *f)
 
 /* ---- signing in by hello ---- */
 
+static void
+session_end_guesses(struct client *c)
+{
+	const char *why = "too many failed sign-ins";
+
+	session_error(c, CODE_RATE_LIMIT, why);
+	client_close(c, WS_POLICY, why);
+}
+
 /*
  * Ask auth about a hello's key.  What else the hello said is kept as a
  * session that has no place yet.
@@ -346,8 +355,7 @@ session_sign_in(struct client *c, const struct str *key,
 	struct credential *cred;
 
 	if (handshake_too_many_failures(c)) {
-		session_error(c, CODE_RATE_LIMIT, "too many failed sign-ins");
-		client_close(c, WS_POLICY, "too many failed sign-ins");
+		session_end_guesses(c);
 		return;
 	}
 	if (key->len == 0) {
@@ -415,6 +423,9 @@ session_signed_in(struct client *c, enum login_result result)
 	case LOGIN_REFUSED:
 	case LOGIN_UNAVAILABLE:
 		session_unauthorized(c);
+		break;
+	case LOGIN_LIMITED:
+		session_end_guesses(c);
 		break;
 	}
 	session_discard(hello);

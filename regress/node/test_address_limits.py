@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import select
 import selectors
+import signal
 import socket
 import struct
 import time
@@ -18,9 +19,11 @@ import time
 import pytest
 
 import ops
+import remote
 from node import (BINARY, CLOSE, PING, TIMEOUT, Wire, basic, close, compact,
                   frame, request, table, text, wait_for)
-from ops import HELLO_ACK, beat, hello, process, started
+from ops import (HELLO_ACK, beat, hello, place, prepared, process,
+                 started)
 
 CAP = 8             # connections of an address
 HALF = 4            # of them half open
@@ -482,6 +485,70 @@ def test_who_came_before_cannot_go_on_guessing(late, member):
     assert not greet(wires[-1], member, ALICE)
     w, = join(late, proxied())
     assert greet(w, member, ALICE)
+
+
+def asked_together(node, *sent):
+    """(wire, bytes): they are all asked about before one is answered."""
+    auth = process(node, "auth")["pid"]
+    os.kill(auth, signal.SIGSTOP)
+    try:
+        for w, data in sent:
+            w.send(data)
+        # A worker that has answered has read what came before.
+        for _ in range(3):
+            ops.sessions(node)
+    finally:
+        os.kill(auth, signal.SIGCONT)
+    return [w for w, _ in sent]
+
+
+GUESSES = ["wrong"] * (2 * FAILURES) + [ALICE]
+
+
+@pytest.mark.parametrize("kind", [ops.Ltpd, remote.Remote])
+def test_guesses_of_one_moment_are_judged_one_by_one(lab, kind):
+    """Those that were asked about in time all passed, the right one, too."""
+    with prepared(lab, KEYS, kind=kind, workers=1,
+                  auth_failure_limit=FAILURES) as node:
+        node.distributed = {"token": ALICE}
+        place(node)
+        node.start()
+        for guess, status in ((ALICE, 101), ("wrong", 401)):
+            w = node.wire()
+            w.send(request([("Authorization", f"Bearer {guess}")]))
+            assert w.response().status == status
+        wires = asked_together(node, *(
+            (node.wire(), request([("Authorization", f"Bearer {guess}")]))
+            for guess in GUESSES))
+        status = [w.response().status for w in wires]
+        # One of those before has failed, too.
+        assert status == [401] * (FAILURES - 1) + [429] * (FAILURES + 2)
+        if kind is ops.Ltpd:
+            keys = {row["id"]: row["sessions"]
+                    for row in ops.ctl_json(node, "show", "keys")}
+            assert keys == {"alice": 1, "bob": 0}
+        node.drop_wires()
+        node.stop()
+
+
+@pytest.mark.parametrize("kind", [ops.Ltpd, remote.Remote])
+def test_guesses_by_hello_are_judged_one_by_one(lab, kind):
+    with prepared(lab, KEYS, kind=kind, workers=1, auth_in_hello=True,
+                  auth_failure_limit=FAILURES) as node:
+        node.distributed = {"token": ALICE}
+        place(node)
+        node.start()
+        wires = [node.connect() for _ in GUESSES]
+        asked_together(node, *(
+            (w, text(compact({"type": "hello", "client_id": "alice",
+                              "auth_token": guess})))
+            for w, guess in zip(wires, GUESSES)))
+        said = [json.loads(w.recv_text())["message"] for w in wires]
+        assert len(set(said[:FAILURES])) == 1
+        assert said[FAILURES:] == [TOO_OFTEN.decode()] * (FAILURES + 1)
+        for w in wires:
+            assert w.recv_frame().opcode == CLOSE
+        node.stop()
 
 
 # ---- messages: whoever comes again and again ----
