@@ -22,24 +22,27 @@ keys_free(struct keys *k)
 {
 	if (k == NULL)
 		return;
+	freezero(k->digest, k->room * sizeof(*k->digest));
 	freezero(k->key, k->room * sizeof(*k->key));
 	free(k->by_id);
 	free(k);
 }
 
+/* No copy of what there was stays behind. */
 static int
 keys_grow(struct keys *k)
 {
 	size_t room = k->room == 0 ? 16 : 2 * k->room;
-	struct auth_key *key;
+	void *key, *digest;
 
-	/* Not realloc: it could leave a copy behind. */
-	if ((key = calloc(room, sizeof(*key))) == NULL)
+	key = recallocarray(k->key, k->room, room, sizeof(*k->key));
+	if (key == NULL)
 		return -1;
-	if (k->count > 0)
-		memcpy(key, k->key, k->count * sizeof(*key));
-	freezero(k->key, k->room * sizeof(*k->key));
 	k->key = key;
+	digest = recallocarray(k->digest, k->room, room, sizeof(*k->digest));
+	if (digest == NULL)
+		return -1;
+	k->digest = digest;
 	k->room = room;
 	return 0;
 }
@@ -62,7 +65,7 @@ keys_add(struct keys *k, const uint8_t *data, size_t len)
 		goto done;
 	key = &k->key[k->count];
 	key->number = k->count++;
-	memcpy(key->digest, conf.digest, sizeof(key->digest));
+	memcpy(k->digest[key->number], conf.digest, DIGEST_SIZE);
 	key->id_len = conf.id_len;
 	memcpy(key->id, data + sizeof(conf), conf.id_len);
 	rv = 0;
@@ -129,13 +132,19 @@ keys_by_id(const struct keys *k, const char *id, size_t len)
 struct auth_key *
 keys_by_digest(const struct keys *k, const uint8_t digest[DIGEST_SIZE])
 {
+	uint64_t asked[KEYS_DIGEST_WORDS], differ;
 	struct auth_key *found = NULL;
-	size_t i;
+	size_t i, word;
 
+	memcpy(asked, digest, sizeof(asked));
 	for (i = 0; i < k->count; i++) {
-		if (digest_same(k->key[i].digest, digest, DIGEST_SIZE))
+		differ = 0;
+		for (word = 0; word < KEYS_DIGEST_WORDS; word++)
+			differ |= k->digest[i][word] ^ asked[word];
+		if (differ == 0)
 			found = &k->key[i];
 	}
+	explicit_bzero(asked, sizeof(asked));
 	return found;
 }
 

@@ -11,10 +11,11 @@
 #include "digest.h"
 #include "msg.h"
 
-#define KEYS_MAX 100000
+#define KEYS_MAX          100000
+
+#define KEYS_DIGEST_WORDS (DIGEST_SIZE / sizeof(uint64_t))
 
 struct auth_key {
-	uint8_t digest[DIGEST_SIZE];
 	uint32_t number; /* in the order in which they were sent */
 	uint16_t id_len;
 	char id[LTP_ID_MAX];
@@ -28,7 +29,9 @@ struct keys {
 	bool nameless; /* they may have no id */
 	size_t count;
 	size_t room;
-	struct auth_key *key; /* by number */
+	/* By number, both; apart, since every question reads all digests. */
+	uint64_t (*digest)[KEYS_DIGEST_WORDS];
+	struct auth_key *key;
 	struct auth_key **by_id; /* sorted, made by keys_complete() */
 };
 

@@ -160,6 +160,12 @@ handshake_too_many_failures(struct client *c)
 }
 
 void
+handshake_refuse_guesses(struct client *c)
+{
+	remote_refuse(c, DIST_AUTH_FAILED, 429, "too many failed sign-ins");
+}
+
+void
 journal_error(struct client *c, const char *code, const char *message,
     const char *dist_code)
 {
