@@ -28,21 +28,46 @@ keys_free(struct keys *k)
 	free(k);
 }
 
-/* No copy of what there was stays behind. */
+/*
+ * Digests go from memory to memory a word at a time.  What goes through vector
+ * registers may be saved on the stack by the loader, which binds the calls of
+ * libraries late, and nobody wipes that.
+ */
+static uint64_t
+keys_word(const uint64_t *digest, size_t i)
+{
+	return ((const volatile uint64_t *)digest)[i];
+}
+
+static int
+keys_grow_digests(struct keys *k, size_t room)
+{
+	uint64_t(*digest)[KEYS_DIGEST_WORDS];
+	size_t i, word;
+
+	if ((digest = calloc(room, sizeof(*digest))) == NULL)
+		return -1;
+	for (i = 0; i < k->count; i++) {
+		for (word = 0; word < KEYS_DIGEST_WORDS; word++)
+			digest[i][word] = keys_word(k->digest[i], word);
+	}
+	freezero(k->digest, k->room * sizeof(*k->digest));
+	k->digest = digest;
+	return 0;
+}
+
 static int
 keys_grow(struct keys *k)
 {
 	size_t room = k->room == 0 ? 16 : 2 * k->room;
-	void *key, *digest;
+	struct auth_key *key;
 
 	key = recallocarray(k->key, k->room, room, sizeof(*k->key));
 	if (key == NULL)
 		return -1;
 	k->key = key;
-	digest = recallocarray(k->digest, k->room, room, sizeof(*k->digest));
-	if (digest == NULL)
+	if (keys_grow_digests(k, room) == -1)
 		return -1;
-	k->digest = digest;
 	k->room = room;
 	return 0;
 }
@@ -140,7 +165,7 @@ keys_by_digest(const struct keys *k, const uint8_t digest[DIGEST_SIZE])
 	for (i = 0; i < k->count; i++) {
 		differ = 0;
 		for (word = 0; word < KEYS_DIGEST_WORDS; word++)
-			differ |= k->digest[i][word] ^ asked[word];
+			differ |= keys_word(k->digest[i], word) ^ asked[word];
 		if (differ == 0)
 			found = &k->key[i];
 	}

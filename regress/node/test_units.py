@@ -123,7 +123,7 @@ def test_the_directories_are_made(tmp_path):
     assert made == {"run/ltpd": ("0o755", 990, 991),
                     "var/lib/ltpd": ("0o700", 990, 991),
                     "var/log/ltpd": ("0o750", 990, 991),
-                    "etc/ltpd": ("0o755", 0, 0)}
+                    "etc/ltpd": ("0o2755", 0, 991)}
 
 
 # ---- rc.d ----
