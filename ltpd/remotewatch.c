@@ -51,6 +51,7 @@ struct look {
 	struct parent *parent;
 	struct watch *watch;
 	struct event *again; /* the second look, or one that must wait */
+	struct event *interval; /* not every file system tells of changes */
 	bool failed_once; /* the next look is the second one */
 	char error[ERROR_MAX]; /* the failure that was reported */
 };
@@ -277,7 +278,9 @@ remotewatch_new(struct parent *p)
 		l->parent = p;
 		l->watch = watch_new(p->base, look_changed, l);
 		l->again = evtimer_new(p->base, look_timer, l);
-		if (l->watch == NULL || l->again == NULL) {
+		l->interval = event_new(p->base, -1, EV_PERSIST, look_timer, l);
+		if (l->watch == NULL || l->again == NULL ||
+		    l->interval == NULL) {
 			remotewatch_free(rw);
 			return NULL;
 		}
@@ -297,8 +300,21 @@ remotewatch_free(struct remotewatch *rw)
 		watch_free(rw->look[i].watch);
 		if (rw->look[i].again != NULL)
 			event_free(rw->look[i].again);
+		if (rw->look[i].interval != NULL)
+			event_free(rw->look[i].interval);
 	}
 	free(rw);
+}
+
+static void
+look_follow(struct look *l)
+{
+	const struct conf *conf = l->parent->conf;
+	struct timeval tv = { .tv_sec = conf->auth_keys_reload_interval_secs };
+
+	event_del(l->interval);
+	if (look_watch(l))
+		event_add(l->interval, &tv);
 }
 
 void
@@ -307,7 +323,7 @@ remotewatch_follow(struct remotewatch *rw)
 	size_t i;
 
 	for (i = 0; i < KINDS; i++)
-		look_watch(&rw->look[i]);
+		look_follow(&rw->look[i]);
 }
 
 void

@@ -291,6 +291,22 @@ def test_a_variable_that_is_not_set_stops_the_start(lab):
         assert "distributed.token_env: AGENT_TOKEN is not set" in done.stderr
 
 
+def test_the_interval_finds_a_token_that_is_not_seen(lab):
+    """In a directory that ltpd may pass and not read."""
+    with prepared(lab, kind=Remote, auth_keys_reload_interval_secs=1) as node:
+        folder = node.dir / "blind"
+        folder.mkdir()
+        node.stage.own(folder, 0o311)
+        node.distributed["token_path"] = node.token(OLD, "blind/token")
+        node.again()
+        node.start()
+        assert node.log_lines("warn .*blind/token is not watched")
+        node.token(NEW, "blind/token")
+        waits_until(lambda: node.lets_in(NEW), "the new token")
+        assert not node.lets_in(OLD)
+        node.stop()
+
+
 # ---- certificates ----
 
 @pytest.fixture(scope="module")
