@@ -295,6 +295,17 @@ tokens_read_text(struct tokens *t, const struct conf_distributed *d,
 	    error, "distributed.token: %.*s", TOKENS_ERROR_MAX / 2, why);
 }
 
+/* It may be removed while we look: then the rollover is over. */
+static int
+tokens_read_previous(
+    struct tokens *t, const char *path, char error[TOKENS_ERROR_MAX])
+{
+	if (!is_there(path) || tokens_read_file(t, "token_prev_path", path,
+				   KEY_SOURCE_PREVIOUS, error) == 0)
+		return 0;
+	return is_there(path) ? -1 : 0;
+}
+
 struct tokens *
 tokens_read(const struct conf *conf, const struct tokens *old,
     char error[TOKENS_ERROR_MAX])
@@ -316,9 +327,8 @@ tokens_read(const struct conf *conf, const struct tokens *old,
 		rv = tokens_read_variable(t, d->token_env, old, error);
 	else
 		rv = tokens_read_text(t, d, old, error);
-	if (rv == 0 && is_there(d->token_prev_path))
-		rv = tokens_read_file(t, "token_prev_path", d->token_prev_path,
-		    KEY_SOURCE_PREVIOUS, error);
+	if (rv == 0)
+		rv = tokens_read_previous(t, d->token_prev_path, error);
 	if (rv == -1) {
 		tokens_free(t);
 		return NULL;
