@@ -18,7 +18,7 @@
 #include "ltpctl.h"
 #include "output_json.h"
 
-#define DOCTOR_CONF SYSCONFDIR "/ltpd/ltpd.conf"
+#define DOCTOR_CONF SYSCONFDIR "/ltpd.conf"
 
 enum doctor_needs {
 	NEEDS_NOTHING = 0,

@@ -15,7 +15,7 @@ import pytest
 import ops
 import pki
 import relay
-from node import toml
+from node import BUILD, toml
 
 KEY = secrets.token_urlsafe(32)
 OTHER = secrets.token_urlsafe(32)
@@ -235,6 +235,13 @@ def test_neither_file_nor_node(lab, down):
     out, status = run(down, "-s", "/nonexistent", env=env)
     assert status == 0 and f"[OK] API keys - {path}: 1 keys" in out
     assert out.startswith("[OK] configuration - ")
+
+
+def test_without_a_node_it_looks_at_the_file_of_the_service():
+    unit = (BUILD / "etc/ltpd.service").read_text()
+    path = re.search(r"^ExecStart=.* -f (\S+)$", unit, re.M)[1]
+    program = (BUILD / "ltpctl/ltpctl").read_bytes()
+    assert f"{path}\0".encode() in program
 
 
 # ---- the configuration ----
