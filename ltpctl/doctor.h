@@ -14,6 +14,7 @@
 #include "keyfile.h"
 #include "monotime.h"
 #include "nodeview.h"
+#include "secretfile.h"
 
 struct ltpctl;
 
@@ -26,7 +27,7 @@ struct doctor {
 	struct nodeview node;
 	/* What the checks are about: of the node if it is up, or the file. */
 	const struct conf *conf; /* NULL: not known */
-	uid_t us; /* whose files the node trusts beside root's */
+	uid_t us; /* whose files the node trusts beside root's; 0: unknown */
 	struct keyset *config_keys; /* of auth_keys in the file, or NULL */
 };
 
@@ -85,11 +86,26 @@ int doctor_dial(const char *address, struct monotime deadline);
 /* poll(2) for one; false when the deadline has passed. */
 bool doctor_wait(int fd, short events, struct monotime deadline);
 
+/* ---- files, read as the node reads them: doctor_read.c ---- */
+
+#define DOCTOR_ADVISE_OPEN "chown it to the user of ltpd, and chmod 600"
+#define DOCTOR_ADVISE_USER "run doctor as the user of ltpd"
+
+/* Others than the node's own user may be kept out, and should be. */
+bool doctor_is_other(const struct doctor *);
+/* It cannot be opened, for the reason of that errno. */
+void doctor_cannot_open(
+    const struct doctor *, struct finding *, const char *path, int error);
+
+/* secretfile_check() or tlsfiles_check() */
+typedef int
+doctor_rules(int fd, size_t max, uid_t us, char why[SECRETFILE_ERROR_MAX]);
+
 /*
- * Read a file that holds a secret, by the rules of ltpd, to be freed with
- * freezero(3).  NULL when there is nothing to be had; the finding says why.
+ * All of a file, to be freed with freezero(3).  NULL when there is nothing to
+ * be had; the finding says why.
  */
-char *doctor_read_secret(const struct doctor *, struct finding *,
-    const char *path, size_t max, size_t *len);
+char *doctor_read(const struct doctor *, struct finding *, const char *path,
+    doctor_rules *, size_t max, size_t *len);
 
 #endif /* DOCTOR_H */

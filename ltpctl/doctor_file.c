@@ -29,52 +29,10 @@
 #define BITS_MIN     80
 #define NAMES_MAX    256
 #define STALE        "stale, reload needed"
-#define ADVISE_OPEN  "chown it to the user of ltpd, and chmod 600"
-#define ADVISE_USER  "run doctor as the user of ltpd"
 #define ADVISE_STALE "ltpctl reload, and see the log if that does not help"
 #define ADVISE_WEAK  "make another: ltpctl token generate, ltpctl key rotate"
 
-/* ---- reading ---- */
-
-static void
-cannot_open(const struct doctor *d, struct finding *f, const char *path)
-{
-	int saved = errno;
-
-	/* Others than the node's own user can be kept out, and should be. */
-	if (saved == EACCES && (!d->node.up || geteuid() != d->us))
-		finding_warn(f, ADVISE_USER, "%s: uid %lu may not read it",
-		    path, (unsigned long)geteuid());
-	else
-		finding_error(f,
-		    saved == ENOENT ? "put it there, or correct the path"
-				    : ADVISE_OPEN,
-		    "%s: %s", path, strerror(saved));
-}
-
-char *
-doctor_read_secret(const struct doctor *d, struct finding *f, const char *path,
-    size_t max, size_t *len)
-{
-	char why[SECRETFILE_ERROR_MAX], real[PATH_MAX], *text = NULL;
-	uid_t us = d->us;
-	struct stat st;
-	int fd;
-
-	if ((fd = secretfile_open(path)) == -1) {
-		cannot_open(d, f, path);
-		return NULL;
-	}
-	/* Root looks at a node that is down: whose it is, the file tells. */
-	if (us == 0 && !d->node.up && fstat(fd, &st) == 0)
-		us = st.st_uid;
-	if (secretfile_check(fd, max, us, why) == -1 ||
-	    secretfile_way(path, us, real, why) == -1 ||
-	    (text = secretfile_take(fd, max, len, why)) == NULL)
-		finding_error(f, ADVISE_OPEN, "%s: %s", path, why);
-	close(fd);
-	return text;
-}
+/* ---- chance ---- */
 
 /* Bits of chance that a text looks like, rounded down. */
 static unsigned
@@ -161,7 +119,8 @@ read_keys(const struct doctor *d, struct finding *f, const char *path)
 	size_t len;
 	char *text;
 
-	text = doctor_read_secret(d, f, path, KEYFILE_MAX_BYTES, &len);
+	text =
+	    doctor_read(d, f, path, secretfile_check, KEYFILE_MAX_BYTES, &len);
 	if (text == NULL)
 		return NULL;
 	if ((set = keyfile_parse(path, text, len, error)) == NULL)
@@ -318,7 +277,7 @@ judge_token_file(const struct doctor *d, struct finding *f, const char *path,
 	char *text;
 	bool good;
 
-	text = doctor_read_secret(d, f, path, TOKENS_FILE_MAX, &len);
+	text = doctor_read(d, f, path, secretfile_check, TOKENS_FILE_MAX, &len);
 	if (text == NULL)
 		return f->status != FINDING_ERROR;
 	good = judge_tokens(d, f, path, text, len, source);
@@ -425,7 +384,7 @@ doctor_check_signing_key(const struct doctor *d, struct finding *f)
 		finding_ok(f, "not used");
 		return;
 	}
-	text = doctor_read_secret(d, f, path, SEED_MAX, &len);
+	text = doctor_read(d, f, path, secretfile_check, SEED_MAX, &len);
 	if (text == NULL)
 		return;
 	for (used = len; used > 0 && isspace((unsigned char)text[used - 1]);)
@@ -482,9 +441,10 @@ doctor_check_audit(const struct doctor *d, struct finding *f)
 	else if (!d->node.up && access(path, F_OK) == -1 && errno == ENOENT)
 		finding_ok(f, "%s: begins with the next start", path);
 	else if (access(path, R_OK) == -1)
-		cannot_open(d, f, path);
+		doctor_cannot_open(d, f, path, errno);
 	else if (geteuid() == d->us && access(path, W_OK) == -1)
-		finding_error(f, ADVISE_OPEN, "%s: %s", path, strerror(errno));
+		finding_error(
+		    f, DOCTOR_ADVISE_OPEN, "%s: %s", path, strerror(errno));
 	else
 		judge_head(d, f, path);
 }
