@@ -75,11 +75,8 @@ bool doctor_is_exposed(const struct doctor *, char text[NODEVIEW_TEXT_MAX]);
 /* Does the remote listener want a token, or speak TLS, at all? */
 bool doctor_wants_token(const struct conf *);
 bool doctor_wants_tls(const struct conf *);
-/*
- * How good a token source is: what is wrong is added to the finding, and
- * false returned.
- */
-bool doctor_token_is_good(const struct doctor *, struct finding *);
+/* How good the source of tokens is.  False: that cannot be seen from here. */
+bool doctor_judge_token(const struct doctor *, struct finding *);
 
 /* A connection to an address, which does not block; -1 with errno. */
 int doctor_dial(const char *address, struct monotime deadline);

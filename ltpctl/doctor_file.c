@@ -246,46 +246,45 @@ a_token_is_weak(const char *text, size_t len)
 }
 
 /* Tokens as ltpd reads them; where they are from. */
-static bool
+static void
 judge_tokens(const struct doctor *d, struct finding *f, const char *where,
     const char *text, size_t len, enum key_source source)
 {
 	char why[TOKENS_ERROR_MAX] = "out of memory";
 	struct tokens *t = calloc(1, sizeof(*t));
-	bool good = false;
 
 	if (t == NULL || tokens_parse(t, text, len, source, why) == -1)
 		finding_error(f, "ltpctl token generate makes a good one",
 		    "%s: %s", where, why);
 	else if (d->node.up && !tokens_are_loaded(d, t, source))
 		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
-	else
-		good = true;
-	if (good && a_token_is_weak(text, len))
+	else if (a_token_is_weak(text, len))
 		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
-	else if (good)
+	else
 		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
 	tokens_free(t);
-	return good;
 }
 
+/* False: nobody knows. */
 static bool
 judge_token_file(const struct doctor *d, struct finding *f, const char *path,
     enum key_source source)
 {
 	size_t len;
 	char *text;
-	bool good;
 
 	text = doctor_read(d, f, path, secretfile_check, TOKENS_FILE_MAX, &len);
 	if (text == NULL)
-		return f->status != FINDING_ERROR;
-	good = judge_tokens(d, f, path, text, len, source);
+		return f->status == FINDING_ERROR;
+	judge_tokens(d, f, path, text, len, source);
 	freezero(text, len);
-	return good;
+	return true;
 }
 
-/* The environment is the node's, and ours only tells if there is no node. */
+/*
+ * The environment is the node's, and ours only tells if there is no node.
+ * False: nobody knows.
+ */
 static bool
 judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 {
@@ -293,22 +292,20 @@ judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 
 	if (d->node.up && !tokens_come_from(d, KEY_SOURCE_ENVIRONMENT)) {
 		finding_error(f, ADVISE_STALE, "%s: " STALE, name);
-		return false;
-	}
-	if (d->node.up) {
+	} else if (d->node.up) {
 		finding_ok(f, "%s in the environment of the node", name);
-		return true;
-	}
-	if (value == NULL || value[0] == '\0') {
+	} else if (value == NULL || value[0] == '\0') {
 		finding_warn(f, "set it where ltpd is started",
 		    "%s is not in the environment of doctor", name);
 		return false;
+	} else {
+		judge_tokens(
+		    d, f, name, value, strlen(value), KEY_SOURCE_ENVIRONMENT);
 	}
-	return judge_tokens(
-	    d, f, name, value, strlen(value), KEY_SOURCE_ENVIRONMENT);
+	return true;
 }
 
-static bool
+static void
 judge_token_inline(const struct doctor *d, struct finding *f)
 {
 	const char *token = NULL;
@@ -316,41 +313,40 @@ judge_token_inline(const struct doctor *d, struct finding *f)
 	if (d->file != NULL)
 		token = d->file->distributed.token;
 	if (token != NULL)
-		return judge_tokens(d, f, "distributed.token", token,
-		    strlen(token), KEY_SOURCE_CONFIG);
-	finding_ok(f, "distributed.token");
-	return true;
+		judge_tokens(d, f, "distributed.token", token, strlen(token),
+		    KEY_SOURCE_CONFIG);
+	else
+		finding_ok(f, "distributed.token");
 }
 
 bool
-doctor_token_is_good(const struct doctor *d, struct finding *f)
+doctor_judge_token(const struct doctor *d, struct finding *f)
 {
 	const struct conf_distributed *c = &d->conf->distributed;
 	bool given =
 	    conf_origin(d->conf, keyword_find("distributed.token"))->given;
 
-	if (given + (c->token_env != NULL) + (c->token_path != NULL) > 1) {
+	if (given + (c->token_env != NULL) + (c->token_path != NULL) > 1)
 		finding_error(f,
 		    "set exactly one of distributed.token, "
 		    "distributed.token_env, distributed.token_path",
 		    "the source is ambiguous");
-		return false;
-	}
-	if (given)
-		return judge_token_inline(d, f);
-	if (c->token_env != NULL)
+	else if (given)
+		judge_token_inline(d, f);
+	else if (c->token_env != NULL)
 		return judge_token_env(d, f, c->token_env);
-	if (c->token_path != NULL)
+	else if (c->token_path != NULL)
 		return judge_token_file(d, f, c->token_path, KEY_SOURCE_FILE);
-	finding_error(f, "set distributed.token_path", "there is none");
-	return false;
+	else
+		finding_error(f, "set distributed.token_path", "there is none");
+	return true;
 }
 
 void
 doctor_check_token(const struct doctor *d, struct finding *f)
 {
 	if (doctor_wants_token(d->conf))
-		doctor_token_is_good(d, f);
+		doctor_judge_token(d, f);
 	else
 		finding_ok(f, "not used");
 }
