@@ -24,6 +24,7 @@ struct doctor {
 	char path_buf[PATH_MAX];
 	struct conf *file; /* what it says, NULL: nothing that holds */
 	char error[CONF_ERROR_MAX]; /* of the file, empty: it is good */
+	bool hidden; /* we may not read the file */
 	struct nodeview node;
 	/* What the checks are about: of the node if it is up, or the file. */
 	const struct conf *conf; /* NULL: not known */

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,9 @@
 void
 doctor_check_conf(const struct doctor *d, struct finding *f)
 {
-	if (d->error[0] != '\0')
+	if (d->hidden)
+		doctor_cannot_open(d, f, d->path, EACCES);
+	else if (d->error[0] != '\0')
 		finding_error(f,
 		    "correct it; ltpd -n tells whether it is right", "%s",
 		    d->error);
@@ -72,7 +75,7 @@ doctor_check_in_use(const struct doctor *d, struct finding *f)
 	const struct keyword *k;
 
 	if (d->file == NULL || d->error[0] != '\0') {
-		finding_warn(f, "correct the configuration",
+		finding_warn(f, "see the check of the configuration",
 		    "cannot be compared with the file");
 		return;
 	}

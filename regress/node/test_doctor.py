@@ -7,7 +7,9 @@ import re
 import secrets
 import socket
 import ssl
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -208,16 +210,52 @@ def test_a_stopped_node(lab):
         assert (plain(n, out), status) == (STOPPED, 0)
 
 
-def test_the_node_may_not_be_asked(node):
+def as_stranger(node, *args):
     if not ops.ROOT:
         pytest.skip("takes root")
-    r = ops.ctl_as(node, ops.STRANGER, ops.STRANGER, "doctor", "-f",
-                   str(node.conf))
+    return ops.ctl_as(node, ops.STRANGER, ops.STRANGER, "doctor", "-f",
+                      str(node.conf), *args)
+
+
+def test_the_node_may_not_be_asked(node):
+    """Nor may its files be read; but that is as it should be."""
+    r = as_stranger(node)
+    uid = ops.STRANGER
     assert "[WARN] node - " in r.stdout
     assert "Permission denied" in r.stdout
-    # Nor may it read the keys; but that is as it should be.
-    assert re.search(r"ltpd.conf: Permission denied", r.stdout)
+    assert f"[WARN] configuration - {node.conf}: uid {uid} may not read it\n" \
+        "    run doctor as the user of ltpd\n" in r.stdout
+    assert "[ERR]" not in r.stdout and r.returncode == 0
+
+
+def test_a_member_of_control_group_who_may_not_read_the_file(node, confined):
+    """What the node runs with can be checked all the same."""
+    with relay.Relay(node) as r:
+        os.chmod(r.path, 0o666)
+        said = as_stranger(node, "-s", str(r.path)).stdout
+    for line in ("[WARN] configuration - ", "[OK] node - ",
+                 "[WARN] configuration in use - cannot be compared",
+                 f"[WARN] API keys - {node.dir}/keys.json: uid "):
+        assert line in said, said
+    assert "[ERR]" not in said
+
+
+def test_a_node_that_does_not_answer(lab):
+    """It is asked once, and neither absent nor somebody else's."""
+    with ops.started(lab) as n:
+        command = n.stage.command("ltpctl/ltpctl", "-s", str(n.control),
+                                  "doctor")
+        with ops.stopped(n.proc.pid):
+            begin = time.monotonic()
+            r = subprocess.run(command, cwd="/", env=n.env,
+                               capture_output=True, text=True, timeout=20)
+            took = time.monotonic() - begin
     assert r.returncode == 1
+    assert "[ERR] node - no answer within 5 s: sandbox, descriptors and " \
+        "metrics were not checked\n    see the log, and restart ltpd" \
+        in r.stdout
+    assert "ports" not in r.stdout
+    assert took < 9
 
 
 @pytest.mark.parametrize("args", [["-c", "1"], ["-i", "1"], ["x"]])
@@ -477,12 +515,9 @@ def test_a_token_in_the_environment(down):
 
 def test_a_token_file_of_somebody_else(down):
     """It may be good; nobody knows but its owner."""
-    if not ops.ROOT:
-        pytest.skip("takes root")
     rewrite(down, distributed(token_path=token_file(down)))
     down.conf.chmod(0o644)
-    r = ops.ctl_as(down, ops.STRANGER, ops.STRANGER, "doctor", "-f",
-                   str(down.conf))
+    r = as_stranger(down)
     assert "[WARN] token - " in r.stdout and r.returncode == 0
     assert re.search(r"\[WARN\] distributed security - .*, "
                      r"token=file:unknown, ", r.stdout), r.stdout
