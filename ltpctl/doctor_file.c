@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,36 +24,72 @@
 
 #define SEED_MAX 256 /* bytes of a file with a signing key */
 /*
- * What looks like fewer bits than that may be guessed.  A lower bound is
- * what is compared: of 128 random bits in hex or base64 it is 80 at least.
+ * What looks like fewer bits than that may be guessed; 128 random bits in hex
+ * or base64 look like more.
  */
 #define BITS_MIN     80
 #define NAMES_MAX    256
 #define STALE        "stale, reload needed"
 #define ADVISE_STALE "ltpctl reload, and see the log if that does not help"
+#define ADVISE_SEED  "openssl rand -hex 32 makes one"
 #define ADVISE_WEAK  "make another: ltpctl token generate, ltpctl key rotate"
 
 /* ---- chance ---- */
 
-/* Bits of chance that a text looks like, rounded down. */
+/*
+ * Bits of chance that a text looks like: each character one of as many as
+ * there are kinds of them, but for those that go on with a run: "aaa", "345",
+ * "cba".  An estimate: words and dates are not known here.
+ */
 static unsigned
 entropy_of(const char *text, size_t len)
 {
 	bool seen[256] = { false };
-	unsigned kinds = 0, bits = 0;
+	unsigned kinds = 0, quarters = 0, count = 0;
+	int step, last = INT_MAX;
+	uint64_t power;
 	size_t i;
 
 	for (i = 0; i < len; i++) {
 		if (!seen[(unsigned char)text[i]])
 			kinds++;
 		seen[(unsigned char)text[i]] = true;
+		step = i == 0 ? INT_MAX : text[i] - text[i - 1];
+		if (step != last || step < -1 || step > 1)
+			count++;
+		last = step;
 	}
 	explicit_bzero(seen, sizeof(seen));
-	while (kinds >>= 1)
-		bits++;
-	return bits * (unsigned)len;
+	power = (uint64_t)kinds * kinds;
+	for (power *= power; power > 1; power >>= 1)
+		quarters++;
+	return quarters * count / 4;
 }
 
+/* Of text, "[id:]secret" each; only the secret counts. */
+static bool
+a_secret_is_weak(const char *text, size_t len)
+{
+	const char *end = text + len, *colon;
+	size_t n;
+
+	for (; text < end; text += n + 1) {
+		for (n = 0; text + n < end; n++) {
+			if (strchr(TOKENS_SEPARATORS, text[n]) != NULL)
+				break;
+		}
+		colon = memchr(text, ':', n);
+		if (n > 0 &&
+		    (colon == NULL
+			    ? entropy_of(text, n)
+			    : entropy_of(colon + 1,
+				  (size_t)(text + n - colon - 1))) < BITS_MIN)
+			return true;
+	}
+	return false;
+}
+
+/* Tokens as ltpd reads them; where they are from. */
 /* ---- API keys ---- */
 
 static const struct key *
@@ -148,6 +185,9 @@ doctor_check_keys(const struct doctor *d, struct finding *f)
 	/* What the environment of the node says is over the file. */
 	if (conf_keys_from_environment(d->conf))
 		base = NULL;
+	if (base != NULL &&
+	    a_secret_is_weak(d->file->auth_keys, strlen(d->file->auth_keys)))
+		finding_warn(f, ADVISE_WEAK, "auth_keys: can be guessed");
 	all = keyset_merge(base, set, error);
 	if (all == NULL)
 		finding_error(f, "correct the keys", "%s", error);
@@ -222,30 +262,6 @@ tokens_come_from(const struct doctor *d, enum key_source source)
 	return !tokens_are_loaded(d, &none, source);
 }
 
-/* Of text, "[id:]secret" each; only the secret counts. */
-static bool
-a_token_is_weak(const char *text, size_t len)
-{
-	const char *end = text + len, *colon;
-	size_t n;
-
-	for (; text < end; text += n + 1) {
-		for (n = 0; text + n < end; n++) {
-			if (strchr(TOKENS_SEPARATORS, text[n]) != NULL)
-				break;
-		}
-		colon = memchr(text, ':', n);
-		if (n > 0 &&
-		    (colon == NULL
-			    ? entropy_of(text, n)
-			    : entropy_of(colon + 1,
-				  (size_t)(text + n - colon - 1))) < BITS_MIN)
-			return true;
-	}
-	return false;
-}
-
-/* Tokens as ltpd reads them; where they are from. */
 static void
 judge_tokens(const struct doctor *d, struct finding *f, const char *where,
     const char *text, size_t len, enum key_source source)
@@ -258,7 +274,7 @@ judge_tokens(const struct doctor *d, struct finding *f, const char *where,
 		    "%s: %s", where, why);
 	else if (d->node.up && !tokens_are_loaded(d, t, source))
 		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
-	else if (a_token_is_weak(text, len))
+	else if (a_secret_is_weak(text, len))
 		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
 	else
 		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
@@ -368,11 +384,25 @@ doctor_check_prev_token(const struct doctor *d, struct finding *f)
 
 /* ---- the audit log ---- */
 
+static void
+judge_seed(struct finding *f, const char *path, const char *text, size_t len)
+{
+	uint8_t seed[AUDIT_SEED_SIZE];
+
+	if (!chain_unhex(seed, sizeof(seed), text, len))
+		finding_error(
+		    f, ADVISE_SEED, "%s: not 64 hexadecimal digits", path);
+	else if (entropy_of(text, len) < BITS_MIN)
+		finding_warn(f, ADVISE_SEED, "%s: can be guessed", path);
+	else
+		finding_ok(f, "%s", path);
+	explicit_bzero(seed, sizeof(seed));
+}
+
 void
 doctor_check_signing_key(const struct doctor *d, struct finding *f)
 {
 	const char *path = d->conf->node_signing_key_file;
-	uint8_t seed[AUDIT_SEED_SIZE];
 	size_t len, used;
 	char *text;
 
@@ -387,12 +417,7 @@ doctor_check_signing_key(const struct doctor *d, struct finding *f)
 		used--;
 	for (size_t i = 0; i < used; i++)
 		text[i] = (char)tolower((unsigned char)text[i]);
-	if (chain_unhex(seed, sizeof(seed), text, used))
-		finding_ok(f, "%s", path);
-	else
-		finding_error(f, "openssl rand -hex 32 makes one",
-		    "%s: not 64 hexadecimal digits", path);
-	explicit_bzero(seed, sizeof(seed));
+	judge_seed(f, path, text, used);
 	freezero(text, len);
 }
 
@@ -402,23 +427,18 @@ judge_head(const struct doctor *d, struct finding *f, const char *path)
 	uint64_t written = d->node.summary.stat.gauges[GAUGE_AUDIT_NEXT];
 	char why[FINDING_DETAIL_MAX / 2];
 	uint64_t next = 0;
+	int lines = trace_head(path, &next, why, sizeof(why));
 
-	switch (trace_head(path, &next, why, sizeof(why))) {
-	case 1:
-		if (d->node.up && next < written)
-			finding_error(f, "see ltpctl trace verify",
-			    "%s: ends at line %" PRIu64 ", but %" PRIu64
-			    " were written",
-			    path, next, written);
-		else
-			finding_ok(f, "%s: writable, the head is intact", path);
-		break;
-	case 0:
-		finding_ok(f, "%s: writable, no lines", path);
-		break;
-	default:
+	if (lines == -1)
 		finding_error(f, "see ltpctl trace verify", "%s", why);
-	}
+	else if (d->node.up && next < written)
+		finding_error(f, "see ltpctl trace verify",
+		    "%s: ends at line %" PRIu64 ", but %" PRIu64
+		    " were written",
+		    path, next, written);
+	else
+		finding_ok(f, "%s: writable, %s", path,
+		    lines == 0 ? "no lines" : "the head is intact");
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,19 +63,38 @@ open_as(uid_t uid, const char *path)
 	return WEXITSTATUS(status);
 }
 
-/* What keeps the node from reading a file that root has open: an errno, or 0. */
+/*
+ * The user of the node.  Of one that is down root does not know it: the owner
+ * of the file, or of its directory, as for the verbs that write such files.
+ */
+static uid_t
+user_of(const struct doctor *d, int fd, const char *path)
+{
+	char buf[PATH_MAX];
+	struct stat st;
+
+	if (d->us != 0)
+		return d->us;
+	if (fstat(fd, &st) == 0 && st.st_uid != 0)
+		return st.st_uid;
+	if (strlcpy(buf, path, sizeof(buf)) < sizeof(buf) &&
+	    stat(dirname(buf), &st) == 0)
+		return st.st_uid;
+	return 0;
+}
+
+/* What keeps that user from reading what root has opened: an errno, or 0. */
 static int
-node_cannot_open(const struct doctor *d, int fd, const char *path)
+user_cannot_open(uid_t us, int fd, const char *path)
 {
 	struct stat st;
 
 	if (geteuid() != 0)
 		return 0;
-	if (d->us != 0)
-		return open_as(d->us, path);
-	/* Whoever the node will be, it refuses to be root. */
-	if (fstat(fd, &st) == 0 && st.st_uid == 0 &&
-	    (st.st_mode & (S_IRGRP | S_IROTH)) == 0)
+	if (us != 0)
+		return open_as(us, path);
+	/* Whoever it will be, ltpd refuses to be root. */
+	if (fstat(fd, &st) == 0 && (st.st_mode & (S_IRGRP | S_IROTH)) == 0)
 		return EACCES;
 	return 0;
 }
@@ -84,21 +104,18 @@ doctor_read(const struct doctor *d, struct finding *f, const char *path,
     doctor_rules *check, size_t max, size_t *len)
 {
 	char why[SECRETFILE_ERROR_MAX], real[PATH_MAX], *text = NULL;
-	uid_t us = d->us;
-	struct stat st;
 	int error, fd;
+	uid_t us;
 
 	if ((fd = secretfile_open(path)) == -1) {
 		doctor_cannot_open(d, f, path, errno);
 		return NULL;
 	}
-	/* Whose a node is that is down, the file tells. */
-	if (us == 0 && fstat(fd, &st) == 0)
-		us = st.st_uid;
+	us = user_of(d, fd, path);
 	if (check(fd, max, us, why) == -1 ||
 	    secretfile_way(path, us, real, why) == -1)
 		finding_error(f, DOCTOR_ADVISE_OPEN, "%s: %s", path, why);
-	else if ((error = node_cannot_open(d, fd, path)) != 0)
+	else if ((error = user_cannot_open(us, fd, path)) != 0)
 		doctor_cannot_open(d, f, path, error);
 	else if ((text = secretfile_take(fd, max, len, why)) == NULL)
 		finding_error(f, DOCTOR_ADVISE_OPEN, "%s: %s", path, why);

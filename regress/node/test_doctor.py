@@ -475,6 +475,53 @@ def test_a_key_file_that_is_not_there(down):
         "[ERR]", "DIR/keys.json: No such file or directory", 1)
 
 
+@pytest.mark.parametrize("text, mark", [
+    (f"a:{KEY},b:{WEAK}", "[WARN]"), (f"a:{KEY}", "[OK]")])
+def test_keys_in_the_configuration_that_can_be_guessed(down, text, mark):
+    rewrite(down, auth_mode="api_key", auth_keys=text)
+    got, detail, _ = row(down, "API keys")
+    assert got == mark
+    assert (detail == "auth_keys: can be guessed") is (mark == "[WARN]")
+
+
+# ---- files that only root may read ----
+
+def as_root(node, control=None):
+    if not ops.ROOT:
+        pytest.skip("takes root")
+    return subprocess.run(
+        [str(node.stage.bin / "ltpctl/ltpctl"), "-s",
+         str(control or node.control), "doctor", "-f", str(node.conf)],
+        cwd="/", env=node.env, capture_output=True, text=True,
+        timeout=10).stdout
+
+
+def test_a_file_that_root_may_read_and_the_node_may_not(node):
+    path = node.file("roots.json", json.dumps({"alice": KEY}))
+    with relay.Relay(node, {"auth_keys_file": (toml(str(path)), "x:1")}) as r:
+        assert f"[OK] API keys - {path}: " in as_root(node, r.path)
+        os.chown(path, 0, 0)
+        said = as_root(node, r.path)
+    assert f"[ERR] API keys - {path}: Permission denied\n" \
+        "    chown it to the user of ltpd" in said
+
+
+def test_without_a_node_it_is_not_root_who_reads(down):
+    path = token_file(down)
+    rewrite(down, distributed(token_path=path))
+    assert f"[OK] token - {path}\n" in as_root(down)
+    os.chown(path, 0, 0)
+    said = as_root(down)
+    assert f"[ERR] token - {path}: Permission denied\n" in said, said
+    # Whose it is, its directory told; without that, it may be in this group.
+    os.chmod(path, 0o640)
+    assert f"[ERR] token - {path}: Permission denied\n" in as_root(down)
+    os.chown(down.dir, 0, 0)
+    assert f"[OK] token - {path}\n" in as_root(down)
+    os.chmod(path, 0o600)
+    assert f"[ERR] token - {path}: Permission denied\n" in as_root(down)
+
+
 # ---- the remote listener ----
 
 def security(node, *args, **how):
@@ -546,6 +593,11 @@ def test_tokens_that_are_none(down, settings, token, said):
     (f"{TOKEN}\nagent-7:", 0o600, "[ERR]", "token 2 has an empty secret"),
     ("agent-7:" + WEAK, 0o600, "[WARN]", "DIR/token: can be guessed"),
     (f"{TOKEN}\n{WEAK}", 0o600, "[WARN]", "DIR/token: can be guessed"),
+    ("password1234567890abcd", 0o600, "[WARN]", "DIR/token: can be guessed"),
+    ("".join(8 * c for c in "abcdefgh"), 0o600, "[WARN]",
+     "DIR/token: can be guessed"),
+    ("7c40d1b58e93a2f6617b0c5d48ea93f2", 0o600, "[OK]", "DIR/token"),
+    ("3xa0bKp2hYtZ1vQ8mWnR5s", 0o600, "[OK]", "DIR/token"),
     ("x" * 5000, 0o600, "[ERR]", "token 1 is too long"),
     ("x" * 70000, 0o600, "[ERR]", "larger than")])
 def test_token_files(down, content, mode, mark, said):
@@ -784,7 +836,30 @@ def test_the_audit_log(lab):
         mark, detail, status = row(n, "audit log")
         assert (mark, status) == ("[ERR]", 1)
         assert re.search(r"ends at line 1, but \d+ were written", detail)
+        n.audit.write_text("")
+        mark, detail, status = row(n, "audit log")
+        assert (mark, status) == ("[ERR]", 1)
+        assert re.search(r"ends at line 0, but \d+ were written", detail)
         n.audit.write_text(text)
+
+
+def test_an_audit_log_after_a_rotation(lab):
+    with audited(lab) as n:
+        ops.beat(ops.enter(n))
+        ops.wait_for(lambda: ops.summary(n)["gauges"]["ltp_audit_next_index"]
+                     == 4, "lines are written")
+        n.audit.rename(n.audit.with_suffix(".1"))
+        assert n.ctl("log", "rotate").returncode == 0
+        assert row(n, "audit log")[1].endswith("writable, the head is intact")
+
+
+def test_an_audit_log_that_is_no_file(down):
+    os.mkfifo(down.dir / "audit.log")
+    down.stage.own(down.dir / "audit.log", 0o600)
+    rewrite(down, audit_log_file=str(down.dir / "audit.log"))
+    mark, detail, status = row(down, "audit log")
+    assert (mark, status) == ("[ERR]", 1)
+    assert detail.endswith("audit.log: not a regular file")
 
 
 def test_an_audit_log_that_is_gone(lab):
@@ -795,6 +870,7 @@ def test_an_audit_log_that_is_gone(lab):
 
 @pytest.mark.parametrize("content, mode, mark", [
     (SEED, 0o600, "[OK]"), (SEED.upper() + "\n", 0o600, "[OK]"),
+    ("0" * 64, 0o600, "[WARN]"), ("0123456789abcdef" * 4, 0o600, "[WARN]"),
     (SEED[1:], 0o600, "[ERR]"), (SEED, 0o644, "[ERR]")])
 def test_the_signing_key(down, content, mode, mark):
     path = down.file("seed", content, mode)
