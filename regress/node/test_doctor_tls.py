@@ -14,7 +14,6 @@ from test_doctor import row
 CHECKS = {"cert_path": "certificate", "client_ca_path": "client CA",
           "client_crl_path": "client CRL"}
 DAMAGED = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
-CERTIFICATE = DAMAGED.format("CERTIFICATE")
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +86,13 @@ def test_it_does_not_wait_for_a_fifo(down, keyword):
     assert "not a regular file" in refused_by_ltpd(down)
 
 
-@pytest.mark.parametrize("keyword, text, said", [
-    ("cert_path", CERTIFICATE, "the certificate file is damaged"),
-    ("client_ca_path", CERTIFICATE,
+@pytest.mark.parametrize("keyword, kind, said", [
+    ("cert_path", "CERTIFICATE", "the certificate file is damaged"),
+    ("client_ca_path", "CERTIFICATE",
      "the file of the clients' CAs is damaged"),
-    ("client_crl_path", DAMAGED.format("X509 CRL"),
-     "the CRL file is damaged")])
-def test_a_damaged_one_behind_a_good_one(down, keyword, text, said):
-    add(down, keyword, text)
+    ("client_crl_path", "X509 CRL", "the CRL file is damaged")])
+def test_a_damaged_one_behind_a_good_one(down, keyword, kind, said):
+    add(down, keyword, DAMAGED.format(kind))
     mark, detail, status = says(down, keyword)
     assert (mark, status) == ("[ERR]", 1) and detail.endswith(f": {said}")
     assert said in refused_by_ltpd(down)
