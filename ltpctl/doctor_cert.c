@@ -140,24 +140,29 @@ remote_address(const struct doctor *d)
 	return d->conf->distributed.bind_addr;
 }
 
-/*
- * Who is asked for a certificate of its own waits here for ever: going on
- * without would count as a failure to sign in.
- */
-static int
-probe_asked(SSL *ssl, X509 **cert, EVP_PKEY **key)
-{
-	(void)ssl;
-	(void)cert;
-	(void)key;
-	return -1;
-}
+/* What a handshake is made for. */
+struct probe {
+	X509 *cert;
+	bool asked; /* for a certificate of ours, which we do not have */
+};
 
 /*
- * Until the node has signed: true when its part of the handshake is done, so
- * that the key was of use, too.
+ * Nothing but the certificate is wanted of that connection, so nothing is
+ * verified.  Who is asked for one of its own leaves: going on without would
+ * count as a failure to sign in.
  */
-static bool
+static int
+probe_seen(X509_STORE_CTX *store, void *arg)
+{
+	struct probe *p = arg;
+	X509 *cert = X509_STORE_CTX_get0_cert(store);
+
+	if (p->cert == NULL && cert != NULL && X509_up_ref(cert) == 1)
+		p->cert = cert;
+	return p->asked ? 0 : 1;
+}
+
+static void
 probe_handshake(SSL *ssl, struct monotime deadline)
 {
 	int fd = SSL_get_fd(ssl), n;
@@ -172,26 +177,20 @@ probe_handshake(SSL *ssl, struct monotime deadline)
 		case SSL_ERROR_WANT_WRITE:
 			events = POLLOUT;
 			break;
-		case SSL_ERROR_WANT_X509_LOOKUP:
-			return true;
 		default:
-			return false;
+			return;
 		}
 		if (!doctor_wait(fd, events, deadline))
-			return false;
+			return;
 	}
-	return true;
 }
 
-/*
- * The certificate that the node serves, whatever it is; NULL.  Nothing else is
- * wanted of that connection, so nothing is verified.
- */
+/* The certificate that the node serves, whatever it is; NULL. */
 static X509 *
-probe(const char *address)
+probe(const char *address, bool asked)
 {
 	struct monotime deadline = monotime_add_ms(monotime_now(), PROBE_MS);
-	X509 *cert = NULL;
+	struct probe p = { .asked = asked };
 	SSL_CTX *ctx;
 	SSL *ssl = NULL;
 	int fd;
@@ -199,24 +198,25 @@ probe(const char *address)
 	if ((fd = doctor_dial(address, deadline)) == -1)
 		return NULL;
 	if ((ctx = SSL_CTX_new(TLS_client_method())) != NULL) {
-		SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-		SSL_CTX_set_client_cert_cb(ctx, probe_asked);
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+		SSL_CTX_set_cert_verify_callback(ctx, probe_seen, &p);
 		ssl = SSL_new(ctx);
 	}
-	if (ssl != NULL && SSL_set_fd(ssl, fd) == 1 &&
-	    probe_handshake(ssl, deadline))
-		cert = SSL_get_peer_certificate(ssl);
+	if (ssl != NULL && SSL_set_fd(ssl, fd) == 1)
+		probe_handshake(ssl, deadline);
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
 	ERR_clear_error();
 	close(fd);
-	return cert;
+	return p.cert;
 }
 
 static void
 judge_served(
     const struct doctor *d, X509 *cert, struct finding *f, const char *path)
 {
+	bool asked =
+	    (d->conf->distributed.auth_mode & DISTRIBUTED_AUTH_MTLS) != 0;
 	const char *address = remote_address(d);
 	X509 *served;
 
@@ -224,7 +224,7 @@ judge_served(
 		return;
 	/* The peer may go while we write. */
 	signal(SIGPIPE, SIG_IGN);
-	if ((served = probe(address)) == NULL)
+	if ((served = probe(address, asked)) == NULL)
 		finding_error(
 		    f, "see the log", "%s: no TLS handshake", address);
 	else if (X509_cmp(served, cert) != 0)

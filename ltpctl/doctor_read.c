@@ -104,7 +104,7 @@ doctor_read(const struct doctor *d, struct finding *f, const char *path,
     doctor_rules *check, size_t max, size_t *len)
 {
 	char why[SECRETFILE_ERROR_MAX], real[PATH_MAX], *text = NULL;
-	int error, fd;
+	int error = 0, fd;
 	uid_t us;
 
 	if ((fd = secretfile_open(path)) == -1) {
@@ -112,12 +112,13 @@ doctor_read(const struct doctor *d, struct finding *f, const char *path,
 		return NULL;
 	}
 	us = user_of(d, fd, path);
-	if (check(fd, max, us, why) == -1 ||
-	    secretfile_way(path, us, real, why) == -1)
-		finding_error(f, DOCTOR_ADVISE_OPEN, "%s: %s", path, why);
-	else if ((error = user_cannot_open(us, fd, path)) != 0)
+	if (check(fd, max, us, why) == 0 &&
+	    secretfile_way(path, us, real, why) == 0 &&
+	    (error = user_cannot_open(us, fd, path)) == 0)
+		text = secretfile_take(fd, max, len, why);
+	if (error != 0)
 		doctor_cannot_open(d, f, path, error);
-	else if ((text = secretfile_take(fd, max, len, why)) == NULL)
+	else if (text == NULL)
 		finding_error(f, DOCTOR_ADVISE_OPEN, "%s: %s", path, why);
 	close(fd);
 	return text;

@@ -173,7 +173,7 @@ def test_a_list_of_somebody_of_the_same_name(down, lab):
 
 @pytest.mark.parametrize("mode", ["token", "token+mtls"])
 def test_a_signer_that_does_not_sign(lab, ca, mode):
-    """The certificate is shown, but nobody can prove that it is ours."""
+    """Nothing is shown before it has signed."""
     with secured(lab, ca, distributed={"auth_mode": mode},
                  tls={"client_ca_path": str(ca.cert)}) as node:
         assert says(node, "cert_path")[0] == "[OK]"
