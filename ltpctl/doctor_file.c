@@ -89,7 +89,6 @@ a_secret_is_weak(const char *text, size_t len)
 	return false;
 }
 
-/* Tokens as ltpd reads them; where they are from. */
 /* ---- API keys ---- */
 
 static const struct key *
@@ -262,6 +261,7 @@ tokens_come_from(const struct doctor *d, enum key_source source)
 	return !tokens_are_loaded(d, &none, source);
 }
 
+/* Tokens as ltpd reads them; where they are from. */
 static void
 judge_tokens(const struct doctor *d, struct finding *f, const char *where,
     const char *text, size_t len, enum key_source source)
