@@ -1,28 +1,47 @@
 /*
- * Certificates in PEM.
+ * Certificates in PEM, and whether they are good to serve with.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "bundle.h"
 
 #include <sys/mman.h>
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/bio.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "memfd.h"
 
-/* A text, and what to say of it. */
-struct part {
-	const char *text;
-	size_t len;
+#define RSA_BITS_MIN 2048
+#define RSA_BITS_MAX (8 * SIGN_INPUT_MAX)
+#define STRENGTH_MIN 112 /* bits, as the workers' library wants it */
+
+/* What to say of a text. */
+static const struct part {
 	const char *empty;
 	const char *many;
 	const char *bad;
+} parts[] = {
+	[BUNDLE_CHAIN] = { "the certificate file holds no certificate in PEM",
+	    "the certificate file holds too many certificates",
+	    "the certificate file is damaged" },
+	[BUNDLE_CA] = { "the file of the clients' CAs holds no certificate in "
+			"PEM",
+	    "the file of the clients' CAs holds too many certificates",
+	    "the file of the clients' CAs is damaged" },
+	[BUNDLE_CRL] = { "the CRL file holds no CRL in PEM",
+	    "the CRL file holds too many CRLs", "the CRL file is damaged" },
 };
 
 int
@@ -60,37 +79,29 @@ bundle_verdict(const struct part *part, size_t n, bool full)
 
 /* NULL, or what is wrong. */
 static const char *
-bundle_certificates(const struct part *part, X509 **out, size_t max, size_t *n)
+bundle_certificates(
+    const struct part *part, BIO *bio, X509 **out, size_t max, size_t *n)
 {
-	BIO *bio = BIO_new_mem_buf(part->text, (int)part->len);
 	X509 *x = NULL;
 
-	ERR_clear_error();
-	if (bio == NULL)
-		return "out of memory";
 	while ((x = PEM_read_bio_X509(bio, NULL, bundle_no_password, NULL)) !=
 		   NULL &&
 	       *n < max)
 		out[(*n)++] = x;
-	BIO_free(bio);
 	X509_free(x);
 	return bundle_verdict(part, *n, x != NULL);
 }
 
 static const char *
-bundle_lists(const struct part *part, X509_CRL **out, size_t max, size_t *n)
+bundle_lists(
+    const struct part *part, BIO *bio, X509_CRL **out, size_t max, size_t *n)
 {
-	BIO *bio = BIO_new_mem_buf(part->text, (int)part->len);
 	X509_CRL *x = NULL;
 
-	ERR_clear_error();
-	if (bio == NULL)
-		return "out of memory";
 	while ((x = PEM_read_bio_X509_CRL(
 		    bio, NULL, bundle_no_password, NULL)) != NULL &&
 	       *n < max)
 		out[(*n)++] = x;
-	BIO_free(bio);
 	X509_CRL_free(x);
 	return bundle_verdict(part, *n, x != NULL);
 }
@@ -107,33 +118,48 @@ bundle_has_key(const char *text, size_t len)
 	return memmem(text, len, mark, sizeof(mark) - 1) != NULL;
 }
 
+const char *
+bundle_add(
+    struct bundle *b, enum bundle_part which, const char *text, size_t len)
+{
+	const struct part *part = &parts[which];
+	const char *why = NULL;
+	BIO *bio;
+
+	if (bundle_has_key(text, len))
+		return "a private key is in the file of certificates: it "
+		       "belongs into a file of its own";
+	ERR_clear_error();
+	if ((bio = BIO_new_mem_buf(text, (int)len)) == NULL)
+		return "out of memory";
+	switch (which) {
+	case BUNDLE_CHAIN:
+		why = bundle_certificates(
+		    part, bio, b->chain, BUNDLE_CHAIN_MAX, &b->nchain);
+		break;
+	case BUNDLE_CA:
+		why = bundle_certificates(
+		    part, bio, b->ca, BUNDLE_CA_MAX, &b->nca);
+		break;
+	case BUNDLE_CRL:
+		why = bundle_lists(part, bio, b->crl, BUNDLE_CRL_MAX, &b->ncrl);
+		break;
+	}
+	BIO_free(bio);
+	return why;
+}
+
 static const char *
 bundle_parse(
     struct bundle *b, const char *text, const struct msg_conf_tls *conf)
 {
-	const struct part chain = { text, conf->chain_len,
-		"the certificate file holds no certificate in PEM",
-		"the certificate file holds too many certificates",
-		"the certificate file is damaged" };
-	const struct part ca = { text + conf->chain_len, conf->ca_len,
-		"the file of the clients' CAs holds no certificate in PEM",
-		"the file of the clients' CAs holds too many certificates",
-		"the file of the clients' CAs is damaged" };
-	const struct part crl = { ca.text + conf->ca_len, conf->crl_len,
-		"the CRL file holds no CRL in PEM",
-		"the CRL file holds too many CRLs", "the CRL file is damaged" };
-	const char *why;
+	const char *ca = text + conf->chain_len, *crl = ca + conf->ca_len, *why;
 
-	if (bundle_has_key(
-		text, chain.len + (size_t)conf->ca_len + conf->crl_len))
-		return "a private key is in the file of certificates: it "
-		       "belongs into a file of its own";
-	why =
-	    bundle_certificates(&chain, b->chain, BUNDLE_CHAIN_MAX, &b->nchain);
-	if (why == NULL && ca.len > 0)
-		why = bundle_certificates(&ca, b->ca, BUNDLE_CA_MAX, &b->nca);
-	if (why == NULL && crl.len > 0)
-		why = bundle_lists(&crl, b->crl, BUNDLE_CRL_MAX, &b->ncrl);
+	why = bundle_add(b, BUNDLE_CHAIN, text, conf->chain_len);
+	if (why == NULL && conf->ca_len > 0)
+		why = bundle_add(b, BUNDLE_CA, ca, conf->ca_len);
+	if (why == NULL && conf->crl_len > 0)
+		why = bundle_add(b, BUNDLE_CRL, crl, conf->crl_len);
 	return why;
 }
 
@@ -185,4 +211,97 @@ bundle_free(struct bundle *b)
 	for (i = 0; i < b->ncrl; i++)
 		X509_CRL_free(b->crl[i]);
 	free(b);
+}
+
+/* ---- is it good? ---- */
+
+static bool
+bundle_is_good_curve(EVP_PKEY *public)
+{
+	const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(public);
+
+	if (ec == NULL)
+		return false;
+	switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(ec))) {
+	case NID_X9_62_prime256v1:
+	case NID_secp384r1:
+	case NID_secp521r1:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * By the public half, which is in the certificate: looking at the other one
+ * would leave copies of it about.
+ */
+static int
+bundle_check_type(EVP_PKEY *public, char why[SIGN_WHY_MAX])
+{
+	int bits = EVP_PKEY_bits(public);
+
+	if (EVP_PKEY_base_id(public) == EVP_PKEY_RSA) {
+		if (bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX)
+			return 0;
+		snprintf(why, SIGN_WHY_MAX,
+		    "the certificate's RSA key has %d bits: it must have %d "
+		    "to %d",
+		    bits, RSA_BITS_MIN, RSA_BITS_MAX);
+		return -1;
+	}
+	if (EVP_PKEY_base_id(public) == EVP_PKEY_EC &&
+	    bundle_is_good_curve(public))
+		return 0;
+	strlcpy(why,
+	    "the certificate's key is neither RSA nor EC on P-256, P-384 or "
+	    "P-521",
+	    SIGN_WHY_MAX);
+	return -1;
+}
+
+/*
+ * A worker that cannot use what was found good here is no use any more, so this
+ * is as strict as the library is there.  What signed itself is trusted for
+ * other reasons.
+ */
+static bool
+bundle_is_strong(X509 *x)
+{
+	const EVP_PKEY *public = X509_get0_pubkey(x);
+	int bits = -1;
+
+	if (public == NULL || EVP_PKEY_security_bits(public) < STRENGTH_MIN)
+		return false;
+	if ((X509_get_extension_flags(x) & EXFLAG_SS) != 0)
+		return true;
+	return X509_get_signature_info(x, NULL, NULL, &bits, NULL) == 1 &&
+	       bits >= STRENGTH_MIN;
+}
+
+int
+bundle_check_chain(const struct bundle *b, char why[SIGN_WHY_MAX])
+{
+	EVP_PKEY *public = X509_get0_pubkey(b->chain[0]);
+	size_t i;
+
+	if (public == NULL) {
+		ERR_clear_error();
+		strlcpy(why, "the certificate's key is of no known type",
+		    SIGN_WHY_MAX);
+		return -1;
+	}
+	if (bundle_check_type(public, why) == -1)
+		return -1;
+	for (i = 0; i < b->nchain; i++) {
+		if (bundle_is_strong(b->chain[i]))
+			continue;
+		snprintf(why, SIGN_WHY_MAX,
+		    "certificate %zu of the file has a key or a signature "
+		    "that is too weak",
+		    i + 1);
+		ERR_clear_error();
+		return -1;
+	}
+	return 0;
 }

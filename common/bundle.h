@@ -26,12 +26,26 @@ struct bundle {
 	size_t ncrl;
 };
 
+enum bundle_part {
+	BUNDLE_CHAIN = 0,
+	BUNDLE_CA,
+	BUNDLE_CRL,
+};
+
 /*
  * The descriptor stays the caller's.  NULL with *why, a static text about what
  * a person must mend.
  */
 struct bundle *
 bundle_read(int fd, const struct msg_conf_tls *, const char **why);
+/* Add what is in a text.  NULL, or a static text as above. */
+const char *
+bundle_add(struct bundle *, enum bundle_part, const char *text, size_t len);
+/*
+ * Can we serve with this chain, as far as it tells?  0, or -1 with a text
+ * about what a person must mend.
+ */
+int bundle_check_chain(const struct bundle *, char why[SIGN_WHY_MAX]);
 /* NULL is allowed. */
 void bundle_free(struct bundle *);
 /* A pem_password_cb(3) for texts that nobody is there to decrypt. */

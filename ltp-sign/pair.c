@@ -2,8 +2,6 @@
  * A certificate and its private key: whether they are good, and what the key
  * is put to.
  */
-#define OPENSSL_SUPPRESS_DEPRECATED
-
 #include "pair.h"
 
 #include <errno.h>
@@ -14,14 +12,11 @@
 #include <unistd.h>
 
 #include <openssl/bio.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/objects.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include "block.h"
 #include "bundle.h"
@@ -29,9 +24,6 @@
 #include "vault.h"
 
 #define KEY_FILE_MAX (64 * 1024) /* bytes */
-#define RSA_BITS_MIN 2048
-#define RSA_BITS_MAX (8 * SIGN_INPUT_MAX)
-#define STRENGTH_MIN 112 /* bits, as the workers' library wants it */
 
 struct pair {
 	uint32_t id;
@@ -119,86 +111,6 @@ pair_read_key(int fd, char why[SIGN_WHY_MAX])
 
 /* ---- checks ---- */
 
-static bool
-pair_is_good_curve(EVP_PKEY *public)
-{
-	const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(public);
-
-	if (ec == NULL)
-		return false;
-	switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(ec))) {
-	case NID_X9_62_prime256v1:
-	case NID_secp384r1:
-	case NID_secp521r1:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/*
- * By the public half, which is in the certificate: looking at the other one
- * would leave copies of it about.
- */
-static bool
-pair_check_type(struct pair *p, EVP_PKEY *public, char why[SIGN_WHY_MAX])
-{
-	p->type = EVP_PKEY_base_id(public);
-	p->bits = (unsigned)EVP_PKEY_bits(public);
-	if (p->type == EVP_PKEY_RSA) {
-		if (p->bits >= RSA_BITS_MIN && p->bits <= RSA_BITS_MAX)
-			return true;
-		snprintf(why, SIGN_WHY_MAX,
-		    "the certificate's RSA key has %u bits: it must have %d "
-		    "to %d",
-		    p->bits, RSA_BITS_MIN, RSA_BITS_MAX);
-		return false;
-	}
-	if (p->type == EVP_PKEY_EC && pair_is_good_curve(public))
-		return true;
-	strlcpy(why,
-	    "the certificate's key is neither RSA nor EC on P-256, P-384 or "
-	    "P-521",
-	    SIGN_WHY_MAX);
-	return false;
-}
-
-/*
- * A worker that cannot use what was found good here is no use any more, so this
- * is as strict as the library is there.  What signed itself is trusted for
- * other reasons.
- */
-static bool
-pair_is_strong(X509 *x)
-{
-	const EVP_PKEY *public = X509_get0_pubkey(x);
-	int bits = -1;
-
-	if (public == NULL || EVP_PKEY_security_bits(public) < STRENGTH_MIN)
-		return false;
-	if ((X509_get_extension_flags(x) & EXFLAG_SS) != 0)
-		return true;
-	return X509_get_signature_info(x, NULL, NULL, &bits, NULL) == 1 &&
-	       bits >= STRENGTH_MIN;
-}
-
-static bool
-pair_check_strength(const struct bundle *b, char why[SIGN_WHY_MAX])
-{
-	size_t i;
-
-	for (i = 0; i < b->nchain; i++) {
-		if (pair_is_strong(b->chain[i]))
-			continue;
-		snprintf(why, SIGN_WHY_MAX,
-		    "certificate %zu of the file has a key or a signature "
-		    "that is too weak",
-		    i + 1);
-		return false;
-	}
-	return true;
-}
-
 /* The halves may be said to fit; a signature proves it. */
 static bool
 pair_fits(EVP_PKEY *key, EVP_PKEY *public)
@@ -244,27 +156,20 @@ pair_look_at_dates(const struct bundle *b)
 static bool
 pair_check(struct pair *p, const struct bundle *b, char why[SIGN_WHY_MAX])
 {
-	EVP_PKEY *public = X509_get_pubkey(b->chain[0]);
-	bool good = false;
+	EVP_PKEY *public = X509_get0_pubkey(b->chain[0]);
 
-	if (public == NULL)
-		strlcpy(why, "the certificate's key is of no known type",
-		    SIGN_WHY_MAX);
-	else if (!pair_check_type(p, public, why) ||
-		 !pair_check_strength(b, why))
-		good = false;
-	else if (EVP_PKEY_base_id(p->key) != p->type ||
-		 !pair_fits(p->key, public))
+	if (bundle_check_chain(b, why) == -1)
+		return false;
+	p->type = EVP_PKEY_base_id(public);
+	p->bits = (unsigned)EVP_PKEY_bits(public);
+	if (EVP_PKEY_base_id(p->key) != p->type || !pair_fits(p->key, public)) {
 		strlcpy(why,
 		    "the private key does not belong to the certificate",
 		    SIGN_WHY_MAX);
-	else
-		good = true;
-	EVP_PKEY_free(public);
-	ERR_clear_error();
-	if (good)
-		pair_look_at_dates(b);
-	return good;
+		return false;
+	}
+	pair_look_at_dates(b);
+	return true;
 }
 
 struct pair *

@@ -74,9 +74,11 @@ ask_wait(struct ask *a, short events, struct monotime deadline)
 		n = poll(&pfd, 1, (int)left);
 		if (n > 0)
 			return 0;
-		if (n == 0)
+		if (n == 0) {
+			a->late = true;
 			return ask_fail(
 			    a, "no answer within %d s", a->timeout_ms / 1000);
+		}
 		if (errno != EINTR)
 			return ask_fail(a, "poll: %s", strerror(errno));
 	}
@@ -248,6 +250,7 @@ ask_open(struct ask *a, const char *path)
 		return ask_fail(a, "socket: %s", strerror(errno));
 	if (ask_connect(a, &sun) == -1) {
 		a->absent = errno == ENOENT || errno == ECONNREFUSED;
+		a->late = errno == ETIMEDOUT;
 		ask_fail(a, "%s: %s%s", path, strerror(errno),
 		    a->absent ? " (is ltpd running?)" : "");
 		goto fail;

@@ -21,6 +21,7 @@ struct ask {
 	int fd;
 	bool greeted; /* the version is agreed on */
 	bool absent; /* nobody listens on the socket */
+	bool late; /* somebody does, who has not answered in time */
 	int timeout_ms; /* for the next message */
 	char text[ASK_TEXT_MAX]; /* printable: what failed, or a remark */
 	uint8_t buf[ASK_DATAGRAM_MAX];

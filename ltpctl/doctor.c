@@ -18,7 +18,7 @@
 #include "ltpctl.h"
 #include "output_json.h"
 
-#define DOCTOR_CONF SYSCONFDIR "/ltpd/ltpd.conf"
+#define DOCTOR_CONF SYSCONFDIR "/ltpd.conf"
 
 enum doctor_needs {
 	NEEDS_NOTHING = 0,
@@ -94,6 +94,8 @@ doctor_load(struct doctor *d)
 	d->file = conf_load(d->path, env, NULL, 0, d->error);
 	if (d->file == NULL)
 		d->file = conf_load_loose(d->path, env, NULL, 0, ignored);
+	d->hidden = d->file == NULL && d->path != NULL &&
+		    access(d->path, R_OK) == -1 && errno == EACCES;
 	conf_env_free(env);
 	/* What the environment of this shell has, the node's need not. */
 	if (d->file != NULL && d->file->auth_keys != NULL &&
@@ -107,10 +109,12 @@ static int
 doctor_gather(struct doctor *d)
 {
 	struct ltpctl *ctl = d->ctl;
+	const char *asked = NULL;
 
 	d->path = ctl->conf_path;
 	if (d->path == NULL) {
-		nodeview_ask(&d->node, ctl->socket);
+		asked = ctl->socket;
+		nodeview_ask(&d->node, asked);
 		if (!doctor_path_of_node(d) && access(DOCTOR_CONF, F_OK) == 0)
 			d->path = DOCTOR_CONF;
 	}
@@ -119,7 +123,8 @@ doctor_gather(struct doctor *d)
 	/* Nobody said which socket: the file knows better than a default. */
 	if (!ctl->socket_given && d->file != NULL)
 		ctl->socket = d->file->control_socket;
-	if (!d->node.up) {
+	/* Once is enough: it may take its time. */
+	if (!d->node.up && (asked == NULL || strcmp(asked, ctl->socket) != 0)) {
 		nodeview_free(&d->node);
 		nodeview_ask(&d->node, ctl->socket);
 	}
@@ -150,7 +155,8 @@ doctor_can(const struct doctor *d, enum doctor_needs needs)
 		return d->node.up;
 	case NEEDS_NO_NODE:
 		/* One that does not answer has its ports, of course. */
-		return !d->node.up && !d->node.denied && d->conf != NULL;
+		return !d->node.up && !d->node.denied && !d->node.stuck &&
+		       d->conf != NULL;
 	default:
 		return true;
 	}

@@ -14,6 +14,7 @@
 #include "keyfile.h"
 #include "monotime.h"
 #include "nodeview.h"
+#include "secretfile.h"
 
 struct ltpctl;
 
@@ -23,10 +24,11 @@ struct doctor {
 	char path_buf[PATH_MAX];
 	struct conf *file; /* what it says, NULL: nothing that holds */
 	char error[CONF_ERROR_MAX]; /* of the file, empty: it is good */
+	bool hidden; /* we may not read the file */
 	struct nodeview node;
 	/* What the checks are about: of the node if it is up, or the file. */
 	const struct conf *conf; /* NULL: not known */
-	uid_t us; /* whose files the node trusts beside root's */
+	uid_t us; /* whose files the node trusts beside root's; 0: unknown */
 	struct keyset *config_keys; /* of auth_keys in the file, or NULL */
 };
 
@@ -74,22 +76,34 @@ bool doctor_is_exposed(const struct doctor *, char text[NODEVIEW_TEXT_MAX]);
 /* Does the remote listener want a token, or speak TLS, at all? */
 bool doctor_wants_token(const struct conf *);
 bool doctor_wants_tls(const struct conf *);
-/*
- * How good a token source is: what is wrong is added to the finding, and
- * false returned.
- */
-bool doctor_token_is_good(const struct doctor *, struct finding *);
+/* How good the source of tokens is.  False: that cannot be seen from here. */
+bool doctor_judge_token(const struct doctor *, struct finding *);
 
 /* A connection to an address, which does not block; -1 with errno. */
 int doctor_dial(const char *address, struct monotime deadline);
 /* poll(2) for one; false when the deadline has passed. */
 bool doctor_wait(int fd, short events, struct monotime deadline);
 
+/* ---- files, read as the node reads them: doctor_read.c ---- */
+
+#define DOCTOR_ADVISE_OPEN "chown it to the user of ltpd, and chmod 600"
+#define DOCTOR_ADVISE_USER "run doctor as the user of ltpd"
+
+/* Others than the node's own user may be kept out, and should be. */
+bool doctor_is_other(const struct doctor *);
+/* It cannot be opened, for the reason of that errno. */
+void doctor_cannot_open(
+    const struct doctor *, struct finding *, const char *path, int error);
+
+/* secretfile_check() or tlsfiles_check() */
+typedef int
+doctor_rules(int fd, size_t max, uid_t us, char why[SECRETFILE_ERROR_MAX]);
+
 /*
- * Read a file that holds a secret, by the rules of ltpd, to be freed with
- * freezero(3).  NULL when there is nothing to be had; the finding says why.
+ * All of a file, to be freed with freezero(3).  NULL when there is nothing to
+ * be had; the finding says why.
  */
-char *doctor_read_secret(const struct doctor *, struct finding *,
-    const char *path, size_t max, size_t *len);
+char *doctor_read(const struct doctor *, struct finding *, const char *path,
+    doctor_rules *, size_t max, size_t *len);
 
 #endif /* DOCTOR_H */

@@ -1,6 +1,7 @@
 /*
- * doctor: certificates, and the private key as far as it can be read.  A key
- * is parsed to see whether it fits, and wiped.
+ * doctor: certificates, and the private key as far as it can be read.  What
+ * ltpd and ltp-sign would refuse is refused by their own rules; what time does
+ * is judged here.  A key is parsed to see whether it fits, and wiped.
  */
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -20,52 +21,40 @@
 
 #include "bundle.h"
 #include "doctor.h"
+#include "tlsfiles.h"
 
-#define PEM_FILE_MAX (1024 * 1024)
 #define DATE_MAX     64
 #define NAME_MAX_    256
 #define EXPIRES_SOON (30 * 24 * 60 * 60) /* s */
-#define RSA_BITS_MIN 2048
 #define PROBE_MS     2000
 #define ADVISE_NEW   "put a new certificate in its place, then ltpctl reload"
 #define ADVISE_PATH  "put a PEM file there, or correct the path"
+#define ADVISE_LIST  "get the new list of the CA"
 
 /* ---- pieces ---- */
 
-/* To be freed; NULL, and the finding says why. */
-static BIO *
-open_pem(const struct doctor *d, struct finding *f, const char *path)
+/* To be freed with bundle_free(); NULL, and the finding says why. */
+static struct bundle *
+read_part(const struct doctor *d, struct finding *f, enum bundle_part part,
+    const char *path)
 {
-	BIO *bio;
+	struct bundle *b = NULL;
+	const char *why = "out of memory";
+	size_t len;
+	char *text;
 
-	errno = 0;
-	if ((bio = BIO_new_file(path, "r")) != NULL)
-		return bio;
-	ERR_clear_error();
-	if (errno == EACCES && (!d->node.up || geteuid() != d->us))
-		finding_warn(f, "run doctor as the user of ltpd",
-		    "%s: uid %lu may not read it", path,
-		    (unsigned long)geteuid());
-	else
-		finding_error(f, ADVISE_PATH, "%s: %s", path, strerror(errno));
-	return NULL;
-}
-
-/* The first certificate of the file; NULL. */
-static X509 *
-read_cert(const struct doctor *d, struct finding *f, const char *path)
-{
-	X509 *cert;
-	BIO *bio;
-
-	if ((bio = open_pem(d, f, path)) == NULL)
+	text = doctor_read(d, f, path, tlsfiles_check, TLSFILES_TEXT_MAX, &len);
+	if (text == NULL)
 		return NULL;
-	cert = PEM_read_bio_X509(bio, NULL, bundle_no_password, NULL);
-	BIO_free(bio);
-	ERR_clear_error();
-	if (cert == NULL)
-		finding_error(f, ADVISE_PATH, "%s: no certificate", path);
-	return cert;
+	if ((b = calloc(1, sizeof(*b))) != NULL)
+		why = bundle_add(b, part, text, len);
+	/* Some keep their key there, too. */
+	freezero(text, len);
+	if (why == NULL)
+		return b;
+	finding_error(f, ADVISE_PATH, "%s: %s", path, why);
+	bundle_free(b);
+	return NULL;
 }
 
 /* Text that OpenSSL writes, one line. */
@@ -90,33 +79,36 @@ print_date(const ASN1_TIME *t, char buf[DATE_MAX])
 }
 
 static char *
-print_subject(X509 *cert, char buf[NAME_MAX_])
+print_name(const X509_NAME *name, char buf[NAME_MAX_])
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 
 	if (bio != NULL)
-		X509_NAME_print_ex(
-		    bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253);
+		X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253);
 	return take_text(bio, buf, NAME_MAX_);
 }
 
 /* ---- what is asked of a certificate ---- */
 
+/* The one of that index in the file. */
 static void
-judge_dates(X509 *cert, struct finding *f, const char *path)
+judge_dates(X509 *cert, struct finding *f, const char *path, size_t index)
 {
 	time_t now = time(NULL), soon = now + EXPIRES_SOON;
-	char date[DATE_MAX];
+	char date[DATE_MAX], which[32] = "";
 
+	if (index > 0)
+		snprintf(which, sizeof(which), "certificate %zu ", index + 1);
 	if (X509_cmp_time(X509_get0_notBefore(cert), &now) > 0)
-		finding_error(f, ADVISE_NEW, "%s: not valid before %s", path,
-		    print_date(X509_get0_notBefore(cert), date));
+		finding_error(f, ADVISE_NEW, "%s: %snot valid before %s", path,
+		    which, print_date(X509_get0_notBefore(cert), date));
 	print_date(X509_get0_notAfter(cert), date);
 	if (X509_cmp_time(X509_get0_notAfter(cert), &now) <= 0)
-		finding_error(f, ADVISE_NEW, "%s: expired %s", path, date);
+		finding_error(
+		    f, ADVISE_NEW, "%s: %sexpired %s", path, which, date);
 	else if (X509_cmp_time(X509_get0_notAfter(cert), &soon) <= 0)
-		finding_warn(f, ADVISE_NEW, "%s: expires within 30 days, %s",
-		    path, date);
+		finding_warn(f, ADVISE_NEW, "%s: %sexpires within 30 days, %s",
+		    path, which, date);
 }
 
 static void
@@ -130,17 +122,6 @@ judge_name(X509 *cert, struct finding *f, const char *path)
 		    "%s: no subjectAltName, clients will not know its name",
 		    path);
 	GENERAL_NAMES_free(names);
-}
-
-static void
-judge_strength(X509 *cert, struct finding *f, const char *path)
-{
-	EVP_PKEY *key = X509_get0_pubkey(cert);
-
-	if (key != NULL && EVP_PKEY_base_id(key) == EVP_PKEY_RSA &&
-	    EVP_PKEY_bits(key) < RSA_BITS_MIN)
-		finding_error(f, ADVISE_NEW, "%s: RSA of %d bits is weak", path,
-		    EVP_PKEY_bits(key));
 }
 
 /* ---- what the node serves ---- */
@@ -257,8 +238,10 @@ void
 doctor_check_cert(const struct doctor *d, struct finding *f)
 {
 	const char *path = d->conf->distributed.tls.cert_path;
-	char date[DATE_MAX], name[NAME_MAX_];
+	char date[DATE_MAX], name[NAME_MAX_], why[SIGN_WHY_MAX];
+	struct bundle *b;
 	X509 *cert;
+	size_t i;
 
 	if (!doctor_wants_tls(d->conf)) {
 		finding_ok(f, "not used");
@@ -269,17 +252,21 @@ doctor_check_cert(const struct doctor *d, struct finding *f)
 		    f, "set distributed.tls.cert_path", "there is none");
 		return;
 	}
-	if ((cert = read_cert(d, f, path)) == NULL)
+	if ((b = read_part(d, f, BUNDLE_CHAIN, path)) == NULL)
 		return;
-	judge_dates(cert, f, path);
+	cert = b->chain[0];
+	for (i = 0; i < b->nchain; i++)
+		judge_dates(b->chain[i], f, path, i);
 	judge_name(cert, f, path);
-	judge_strength(cert, f, path);
+	if (bundle_check_chain(b, why) == -1)
+		finding_error(f, ADVISE_NEW, "%s: %s", path, why);
 	if (X509_check_purpose(cert, X509_PURPOSE_SSL_SERVER, 0) != 1)
 		finding_error(f, ADVISE_NEW, "%s: not for a TLS server", path);
 	judge_served(d, cert, f, path);
-	finding_ok(f, "%s: %s, until %s", path, print_subject(cert, name),
+	finding_ok(f, "%s: %s, until %s", path,
+	    print_name(X509_get_subject_name(cert), name),
 	    print_date(X509_get0_notAfter(cert), date));
-	X509_free(cert);
+	bundle_free(b);
 }
 
 /* ---- the private key ---- */
@@ -292,7 +279,8 @@ read_key(const struct doctor *d, struct finding *f, const char *path)
 	char *text;
 	BIO *bio;
 
-	text = doctor_read_secret(d, f, path, PEM_FILE_MAX, &len);
+	text =
+	    doctor_read(d, f, path, secretfile_check, TLSFILES_KEY_MAX, &len);
 	if (text == NULL)
 		return NULL;
 	if ((bio = BIO_new_mem_buf(text, (int)len)) != NULL)
@@ -312,7 +300,7 @@ doctor_check_cert_key(const struct doctor *d, struct finding *f)
 {
 	const struct conf_tls *tls = &d->conf->distributed.tls;
 	struct finding of_cert = { .status = FINDING_OK };
-	X509 *cert = NULL;
+	struct bundle *b = NULL;
 	EVP_PKEY *key;
 
 	if (!doctor_wants_tls(d->conf)) {
@@ -327,17 +315,17 @@ doctor_check_cert_key(const struct doctor *d, struct finding *f)
 	if ((key = read_key(d, f, tls->key_path)) == NULL)
 		return;
 	if (tls->cert_path != NULL)
-		cert = read_cert(d, &of_cert, tls->cert_path);
-	if (cert == NULL)
+		b = read_part(d, &of_cert, BUNDLE_CHAIN, tls->cert_path);
+	if (b == NULL)
 		finding_ok(f, "%s", tls->key_path);
-	else if (X509_check_private_key(cert, key) == 1)
+	else if (X509_check_private_key(b->chain[0], key) == 1)
 		finding_ok(f, "%s: that of the certificate", tls->key_path);
 	else
 		finding_error(f,
 		    "put the pair in place together, then ltpctl reload",
 		    "%s: not the key of the certificate", tls->key_path);
 	ERR_clear_error();
-	X509_free(cert);
+	bundle_free(b);
 	EVP_PKEY_free(key);
 }
 
@@ -347,62 +335,111 @@ void
 doctor_check_client_ca(const struct doctor *d, struct finding *f)
 {
 	const char *path = d->conf->distributed.tls.client_ca_path;
-	unsigned n = 0;
-	X509 *cert;
-	BIO *bio;
+	struct bundle *b;
+	size_t i;
 
 	if (!doctor_wants_tls(d->conf) || path == NULL) {
 		finding_ok(f, "not used");
 		return;
 	}
-	if ((bio = open_pem(d, f, path)) == NULL)
+	if ((b = read_part(d, f, BUNDLE_CA, path)) == NULL)
 		return;
-	while ((cert = PEM_read_bio_X509(
-		    bio, NULL, bundle_no_password, NULL)) != NULL) {
-		judge_dates(cert, f, path);
-		if (X509_check_ca(cert) == 0)
+	for (i = 0; i < b->nca; i++) {
+		judge_dates(b->ca[i], f, path, i);
+		if (X509_check_ca(b->ca[i]) == 0)
 			finding_error(f, "put the certificate of a CA there",
 			    "%s: not the certificate of a CA", path);
-		X509_free(cert);
-		n++;
 	}
-	BIO_free(bio);
+	finding_ok(f, "%s: %zu", path, b->nca);
+	bundle_free(b);
+}
+
+/* A is earlier than b, which may be NULL. */
+static bool
+is_earlier(const ASN1_TIME *a, const ASN1_TIME *b)
+{
+	int days, seconds;
+
+	return b == NULL || (ASN1_TIME_diff(&days, &seconds, a, b) == 1 &&
+				(days > 0 || seconds > 0));
+}
+
+static void
+judge_lists(const struct bundle *b, struct finding *f, const char *path)
+{
+	const ASN1_TIME *since, *until, *first = NULL;
+	time_t now = time(NULL);
+	char date[DATE_MAX];
+	size_t i;
+
+	for (i = 0; i < b->ncrl; i++) {
+		since = X509_CRL_get0_lastUpdate(b->crl[i]);
+		until = X509_CRL_get0_nextUpdate(b->crl[i]);
+		if (since != NULL && X509_cmp_time(since, &now) > 0)
+			finding_error(f, ADVISE_LIST, "%s: not good before %s",
+			    path, print_date(since, date));
+		if (until != NULL && X509_cmp_time(until, &now) <= 0)
+			finding_error(f, ADVISE_LIST, "%s: was good until %s",
+			    path, print_date(until, date));
+		if (until != NULL && is_earlier(until, first))
+			first = until;
+	}
+	finding_ok(f, "%s: good until %s", path,
+	    first == NULL ? "ever" : print_date(first, date));
+}
+
+static bool
+has_list(const struct bundle *b, X509 *ca)
+{
+	EVP_PKEY *key = X509_get0_pubkey(ca);
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < b->ncrl && key != NULL && !found; i++)
+		found = X509_NAME_cmp(X509_CRL_get_issuer(b->crl[i]),
+			    X509_get_subject_name(ca)) == 0 &&
+			X509_CRL_verify(b->crl[i], key) == 1;
 	ERR_clear_error();
-	if (n == 0)
-		finding_error(f, ADVISE_PATH, "%s: no certificate", path);
-	finding_ok(f, "%s: %u", path, n);
+	return found;
+}
+
+/* With lists there must be one of every CA. */
+static void
+judge_list_of_each(const struct doctor *d, const struct bundle *b,
+    struct finding *f, const char *path)
+{
+	const char *ca_path = d->conf->distributed.tls.client_ca_path;
+	struct finding of_ca = { .status = FINDING_OK };
+	struct bundle *cas = NULL;
+	char name[NAME_MAX_];
+	size_t i;
+
+	if (ca_path != NULL)
+		cas = read_part(d, &of_ca, BUNDLE_CA, ca_path);
+	for (i = 0; cas != NULL && i < cas->nca; i++) {
+		if (!has_list(b, cas->ca[i]))
+			finding_error(f, ADVISE_LIST,
+			    "%s: no list of %s, whose clients are refused",
+			    path,
+			    print_name(
+				X509_get_subject_name(cas->ca[i]), name));
+	}
+	bundle_free(cas);
 }
 
 void
 doctor_check_client_crl(const struct doctor *d, struct finding *f)
 {
 	const char *path = d->conf->distributed.tls.client_crl_path;
-	const char *renew = "get the new list of the CA";
-	time_t now = time(NULL);
-	const ASN1_TIME *next;
-	char date[DATE_MAX];
-	X509_CRL *crl;
-	BIO *bio;
+	struct bundle *b;
 
 	if (!doctor_wants_tls(d->conf) || path == NULL) {
 		finding_ok(f, "not used");
 		return;
 	}
-	if ((bio = open_pem(d, f, path)) == NULL)
+	if ((b = read_part(d, f, BUNDLE_CRL, path)) == NULL)
 		return;
-	crl = PEM_read_bio_X509_CRL(bio, NULL, bundle_no_password, NULL);
-	BIO_free(bio);
-	ERR_clear_error();
-	if (crl == NULL) {
-		finding_error(f, ADVISE_PATH, "%s: no list", path);
-		return;
-	}
-	next = X509_CRL_get0_nextUpdate(crl);
-	if (next != NULL && X509_cmp_time(next, &now) <= 0)
-		finding_error(f, renew, "%s: was good until %s", path,
-		    print_date(next, date));
-	else
-		finding_ok(f, "%s: good until %s", path,
-		    next == NULL ? "ever" : print_date(next, date));
-	X509_CRL_free(crl);
+	judge_lists(b, f, path);
+	judge_list_of_each(d, b, f, path);
+	bundle_free(b);
 }

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,9 @@
 void
 doctor_check_conf(const struct doctor *d, struct finding *f)
 {
-	if (d->error[0] != '\0')
+	if (d->hidden)
+		doctor_cannot_open(d, f, d->path, EACCES);
+	else if (d->error[0] != '\0')
 		finding_error(f,
 		    "correct it; ltpd -n tells whether it is right", "%s",
 		    d->error);
@@ -72,7 +75,7 @@ doctor_check_in_use(const struct doctor *d, struct finding *f)
 	const struct keyword *k;
 
 	if (d->file == NULL || d->error[0] != '\0') {
-		finding_warn(f, "correct the configuration",
+		finding_warn(f, "see the check of the configuration",
 		    "cannot be compared with the file");
 		return;
 	}
@@ -166,10 +169,25 @@ doctor_check_plain(const struct doctor *d, struct finding *f)
 		finding_ok(f, "loopback only");
 }
 
+/* A setting that is a word, without the quotes; to be freed. */
+static char *
+print_choice(const struct conf *conf, const char *name)
+{
+	char *text = value_print(keyword_find(name), conf), *end;
+
+	if (text == NULL || text[0] != '"')
+		return text;
+	memmove(text, text + 1, strlen(text));
+	if ((end = strrchr(text, '"')) != NULL)
+		*end = '\0';
+	return text;
+}
+
 void
 doctor_check_auth(const struct doctor *d, struct finding *f)
 {
 	bool none = d->conf->auth_mode == AUTH_MODE_NONE;
+	char *mode = print_choice(d->conf, "auth_mode");
 	char text[NODEVIEW_TEXT_MAX];
 
 	if (none && doctor_is_exposed(d, text))
@@ -179,7 +197,8 @@ doctor_check_auth(const struct doctor *d, struct finding *f)
 	else if (none)
 		finding_ok(f, "none, on loopback only");
 	else
-		finding_ok(f, "api_key");
+		finding_ok(f, "%s", mode == NULL ? "?" : mode);
+	free(mode);
 }
 
 void
@@ -281,43 +300,36 @@ token_source(const struct conf *conf)
 	return conf->distributed.token_path != NULL ? "file" : "missing";
 }
 
-/* "file:ok", or "n/a" */
-static void
-print_token(const struct doctor *d, char *buf, size_t size, bool *good)
+/* "file:ok", or "n/a".  What that is worth; weak ones are of use. */
+static enum finding_status
+print_token(const struct doctor *d, char *buf, size_t size)
 {
-	struct finding ignored = { .status = FINDING_OK };
+	struct finding f = { .status = FINDING_OK };
+	enum finding_status worth = FINDING_OK;
+	const char *word = "ok";
 
-	*good = true;
 	strlcpy(buf, "n/a", size);
 	if (!(d->conf->distributed.auth_mode & DISTRIBUTED_AUTH_TOKEN))
-		return;
-	*good = doctor_token_is_good(d, &ignored);
-	snprintf(
-	    buf, size, "%s:%s", token_source(d->conf), *good ? "ok" : "err");
-}
-
-static char *
-print_choice(const struct conf *conf, const char *name)
-{
-	char *text = value_print(keyword_find(name), conf), *end;
-
-	/* Words are printed in quotes. */
-	if (text == NULL || text[0] != '"')
-		return text;
-	memmove(text, text + 1, strlen(text));
-	if ((end = strrchr(text, '"')) != NULL)
-		*end = '\0';
-	return text;
+		return FINDING_OK;
+	if (!doctor_judge_token(d, &f)) {
+		word = "unknown";
+		worth = FINDING_WARNING;
+	} else if (f.status == FINDING_ERROR) {
+		word = "err";
+		worth = FINDING_ERROR;
+	}
+	snprintf(buf, size, "%s:%s", token_source(d->conf), word);
+	return worth;
 }
 
 static void
-advise_distributed(const struct conf_distributed *c, bool token_good,
+advise_distributed(const struct conf_distributed *c, enum finding_status token,
     struct finding *f, const char *detail)
 {
 	bool mtls = (c->auth_mode & DISTRIBUTED_AUTH_MTLS) != 0;
 	bool open = c->bind_addr == NULL || is_beyond_loopback(c->bind_addr);
 
-	if (!token_good)
+	if (token == FINDING_ERROR)
 		finding_error(f, "see the check of the token", "%s", detail);
 	else if (mtls && !c->tls.enabled)
 		finding_error(f,
@@ -334,6 +346,8 @@ advise_distributed(const struct conf_distributed *c, bool token_good,
 		    "set distributed.tls.enabled: tokens and messages travel "
 		    "in clear text",
 		    "%s", detail);
+	else if (token == FINDING_WARNING)
+		finding_warn(f, "see the check of the token", "%s", detail);
 	else
 		finding_ok(f, "%s", detail);
 }
@@ -343,8 +357,8 @@ doctor_check_distributed(const struct doctor *d, struct finding *f)
 {
 	const struct conf_distributed *c = &d->conf->distributed;
 	char detail[FINDING_DETAIL_MAX], token[32], tls[32] = "off";
+	enum finding_status of_token;
 	char *auth, *version;
-	bool good;
 
 	if (!c->enabled) {
 		finding_ok(f, "disabled%s", BUILT_IN ? "" : ", not built in");
@@ -355,12 +369,12 @@ doctor_check_distributed(const struct doctor *d, struct finding *f)
 	if (c->tls.enabled)
 		snprintf(tls, sizeof(tls), "on (min %s)",
 		    version == NULL ? "?" : version);
-	print_token(d, token, sizeof(token), &good);
+	of_token = print_token(d, token, sizeof(token));
 	snprintf(detail, sizeof(detail),
 	    "bind=%s, auth=%s, tls=%s, token=%s, allowlist=%zu",
 	    c->bind_addr == NULL ? "" : c->bind_addr, auth == NULL ? "?" : auth,
 	    tls, token, c->allow_agent_ids.count);
 	free(auth);
 	free(version);
-	advise_distributed(c, good, f, detail);
+	advise_distributed(c, of_token, f, detail);
 }

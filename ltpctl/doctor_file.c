@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,76 +24,69 @@
 
 #define SEED_MAX 256 /* bytes of a file with a signing key */
 /*
- * What looks like fewer bits than that may be guessed.  A lower bound is
- * what is compared: of 128 random bits in hex or base64 it is 80 at least.
+ * What looks like fewer bits than that may be guessed; 128 random bits in hex
+ * or base64 look like more.
  */
 #define BITS_MIN     80
 #define NAMES_MAX    256
 #define STALE        "stale, reload needed"
-#define ADVISE_OPEN  "chown it to the user of ltpd, and chmod 600"
-#define ADVISE_USER  "run doctor as the user of ltpd"
 #define ADVISE_STALE "ltpctl reload, and see the log if that does not help"
+#define ADVISE_SEED  "openssl rand -hex 32 makes one"
 #define ADVISE_WEAK  "make another: ltpctl token generate, ltpctl key rotate"
 
-/* ---- reading ---- */
+/* ---- chance ---- */
 
-static void
-cannot_open(const struct doctor *d, struct finding *f, const char *path)
-{
-	int saved = errno;
-
-	/* Others than the node's own user can be kept out, and should be. */
-	if (saved == EACCES && (!d->node.up || geteuid() != d->us))
-		finding_warn(f, ADVISE_USER, "%s: uid %lu may not read it",
-		    path, (unsigned long)geteuid());
-	else
-		finding_error(f,
-		    saved == ENOENT ? "put it there, or correct the path"
-				    : ADVISE_OPEN,
-		    "%s: %s", path, strerror(saved));
-}
-
-char *
-doctor_read_secret(const struct doctor *d, struct finding *f, const char *path,
-    size_t max, size_t *len)
-{
-	char why[SECRETFILE_ERROR_MAX], real[PATH_MAX], *text = NULL;
-	uid_t us = d->us;
-	struct stat st;
-	int fd;
-
-	if ((fd = secretfile_open(path)) == -1) {
-		cannot_open(d, f, path);
-		return NULL;
-	}
-	/* Root looks at a node that is down: whose it is, the file tells. */
-	if (us == 0 && !d->node.up && fstat(fd, &st) == 0)
-		us = st.st_uid;
-	if (secretfile_check(fd, max, us, why) == -1 ||
-	    secretfile_way(path, us, real, why) == -1 ||
-	    (text = secretfile_take(fd, max, len, why)) == NULL)
-		finding_error(f, ADVISE_OPEN, "%s: %s", path, why);
-	close(fd);
-	return text;
-}
-
-/* Bits of chance that a text looks like, rounded down. */
+/*
+ * Bits of chance that a text looks like: each character one of as many as
+ * there are kinds of them, but for those that go on with a run: "aaa", "345",
+ * "cba".  An estimate: words and dates are not known here.
+ */
 static unsigned
 entropy_of(const char *text, size_t len)
 {
 	bool seen[256] = { false };
-	unsigned kinds = 0, bits = 0;
+	unsigned kinds = 0, quarters = 0, count = 0;
+	int step, last = INT_MAX;
+	uint64_t power;
 	size_t i;
 
 	for (i = 0; i < len; i++) {
 		if (!seen[(unsigned char)text[i]])
 			kinds++;
 		seen[(unsigned char)text[i]] = true;
+		step = i == 0 ? INT_MAX : text[i] - text[i - 1];
+		if (step != last || step < -1 || step > 1)
+			count++;
+		last = step;
 	}
 	explicit_bzero(seen, sizeof(seen));
-	while (kinds >>= 1)
-		bits++;
-	return bits * (unsigned)len;
+	power = (uint64_t)kinds * kinds;
+	for (power *= power; power > 1; power >>= 1)
+		quarters++;
+	return quarters * count / 4;
+}
+
+/* Of text, "[id:]secret" each; only the secret counts. */
+static bool
+a_secret_is_weak(const char *text, size_t len)
+{
+	const char *end = text + len, *colon;
+	size_t n;
+
+	for (; text < end; text += n + 1) {
+		for (n = 0; text + n < end; n++) {
+			if (strchr(TOKENS_SEPARATORS, text[n]) != NULL)
+				break;
+		}
+		colon = memchr(text, ':', n);
+		if (n > 0 &&
+		    (colon == NULL
+			    ? entropy_of(text, n)
+			    : entropy_of(colon + 1,
+				  (size_t)(text + n - colon - 1))) < BITS_MIN)
+			return true;
+	}
+	return false;
 }
 
 /* ---- API keys ---- */
@@ -161,7 +155,8 @@ read_keys(const struct doctor *d, struct finding *f, const char *path)
 	size_t len;
 	char *text;
 
-	text = doctor_read_secret(d, f, path, KEYFILE_MAX_BYTES, &len);
+	text =
+	    doctor_read(d, f, path, secretfile_check, KEYFILE_MAX_BYTES, &len);
 	if (text == NULL)
 		return NULL;
 	if ((set = keyfile_parse(path, text, len, error)) == NULL)
@@ -189,6 +184,9 @@ doctor_check_keys(const struct doctor *d, struct finding *f)
 	/* What the environment of the node says is over the file. */
 	if (conf_keys_from_environment(d->conf))
 		base = NULL;
+	if (base != NULL &&
+	    a_secret_is_weak(d->file->auth_keys, strlen(d->file->auth_keys)))
+		finding_warn(f, ADVISE_WEAK, "auth_keys: can be guessed");
 	all = keyset_merge(base, set, error);
 	if (all == NULL)
 		finding_error(f, "correct the keys", "%s", error);
@@ -263,70 +261,46 @@ tokens_come_from(const struct doctor *d, enum key_source source)
 	return !tokens_are_loaded(d, &none, source);
 }
 
-/* Of text, "[id:]secret" each; only the secret counts. */
-static bool
-a_token_is_weak(const char *text, size_t len)
-{
-	const char *end = text + len, *colon;
-	size_t n;
-
-	for (; text < end; text += n + 1) {
-		for (n = 0; text + n < end; n++) {
-			if (strchr(TOKENS_SEPARATORS, text[n]) != NULL)
-				break;
-		}
-		colon = memchr(text, ':', n);
-		if (n > 0 &&
-		    (colon == NULL
-			    ? entropy_of(text, n)
-			    : entropy_of(colon + 1,
-				  (size_t)(text + n - colon - 1))) < BITS_MIN)
-			return true;
-	}
-	return false;
-}
-
 /* Tokens as ltpd reads them; where they are from. */
-static bool
+static void
 judge_tokens(const struct doctor *d, struct finding *f, const char *where,
     const char *text, size_t len, enum key_source source)
 {
 	char why[TOKENS_ERROR_MAX] = "out of memory";
 	struct tokens *t = calloc(1, sizeof(*t));
-	bool good = false;
 
 	if (t == NULL || tokens_parse(t, text, len, source, why) == -1)
 		finding_error(f, "ltpctl token generate makes a good one",
 		    "%s: %s", where, why);
 	else if (d->node.up && !tokens_are_loaded(d, t, source))
 		finding_error(f, ADVISE_STALE, "%s: " STALE, where);
-	else
-		good = true;
-	if (good && a_token_is_weak(text, len))
+	else if (a_secret_is_weak(text, len))
 		finding_warn(f, ADVISE_WEAK, "%s: can be guessed", where);
-	else if (good)
+	else
 		finding_ok(f, "%s%s", where, d->node.up ? ", as loaded" : "");
 	tokens_free(t);
-	return good;
 }
 
+/* False: nobody knows. */
 static bool
 judge_token_file(const struct doctor *d, struct finding *f, const char *path,
     enum key_source source)
 {
 	size_t len;
 	char *text;
-	bool good;
 
-	text = doctor_read_secret(d, f, path, TOKENS_FILE_MAX, &len);
+	text = doctor_read(d, f, path, secretfile_check, TOKENS_FILE_MAX, &len);
 	if (text == NULL)
-		return f->status != FINDING_ERROR;
-	good = judge_tokens(d, f, path, text, len, source);
+		return f->status == FINDING_ERROR;
+	judge_tokens(d, f, path, text, len, source);
 	freezero(text, len);
-	return good;
+	return true;
 }
 
-/* The environment is the node's, and ours only tells if there is no node. */
+/*
+ * The environment is the node's, and ours only tells if there is no node.
+ * False: nobody knows.
+ */
 static bool
 judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 {
@@ -334,22 +308,20 @@ judge_token_env(const struct doctor *d, struct finding *f, const char *name)
 
 	if (d->node.up && !tokens_come_from(d, KEY_SOURCE_ENVIRONMENT)) {
 		finding_error(f, ADVISE_STALE, "%s: " STALE, name);
-		return false;
-	}
-	if (d->node.up) {
+	} else if (d->node.up) {
 		finding_ok(f, "%s in the environment of the node", name);
-		return true;
-	}
-	if (value == NULL || value[0] == '\0') {
+	} else if (value == NULL || value[0] == '\0') {
 		finding_warn(f, "set it where ltpd is started",
 		    "%s is not in the environment of doctor", name);
 		return false;
+	} else {
+		judge_tokens(
+		    d, f, name, value, strlen(value), KEY_SOURCE_ENVIRONMENT);
 	}
-	return judge_tokens(
-	    d, f, name, value, strlen(value), KEY_SOURCE_ENVIRONMENT);
+	return true;
 }
 
-static bool
+static void
 judge_token_inline(const struct doctor *d, struct finding *f)
 {
 	const char *token = NULL;
@@ -357,41 +329,40 @@ judge_token_inline(const struct doctor *d, struct finding *f)
 	if (d->file != NULL)
 		token = d->file->distributed.token;
 	if (token != NULL)
-		return judge_tokens(d, f, "distributed.token", token,
-		    strlen(token), KEY_SOURCE_CONFIG);
-	finding_ok(f, "distributed.token");
-	return true;
+		judge_tokens(d, f, "distributed.token", token, strlen(token),
+		    KEY_SOURCE_CONFIG);
+	else
+		finding_ok(f, "distributed.token");
 }
 
 bool
-doctor_token_is_good(const struct doctor *d, struct finding *f)
+doctor_judge_token(const struct doctor *d, struct finding *f)
 {
 	const struct conf_distributed *c = &d->conf->distributed;
 	bool given =
 	    conf_origin(d->conf, keyword_find("distributed.token"))->given;
 
-	if (given + (c->token_env != NULL) + (c->token_path != NULL) > 1) {
+	if (given + (c->token_env != NULL) + (c->token_path != NULL) > 1)
 		finding_error(f,
 		    "set exactly one of distributed.token, "
 		    "distributed.token_env, distributed.token_path",
 		    "the source is ambiguous");
-		return false;
-	}
-	if (given)
-		return judge_token_inline(d, f);
-	if (c->token_env != NULL)
+	else if (given)
+		judge_token_inline(d, f);
+	else if (c->token_env != NULL)
 		return judge_token_env(d, f, c->token_env);
-	if (c->token_path != NULL)
+	else if (c->token_path != NULL)
 		return judge_token_file(d, f, c->token_path, KEY_SOURCE_FILE);
-	finding_error(f, "set distributed.token_path", "there is none");
-	return false;
+	else
+		finding_error(f, "set distributed.token_path", "there is none");
+	return true;
 }
 
 void
 doctor_check_token(const struct doctor *d, struct finding *f)
 {
 	if (doctor_wants_token(d->conf))
-		doctor_token_is_good(d, f);
+		doctor_judge_token(d, f);
 	else
 		finding_ok(f, "not used");
 }
@@ -413,11 +384,25 @@ doctor_check_prev_token(const struct doctor *d, struct finding *f)
 
 /* ---- the audit log ---- */
 
+static void
+judge_seed(struct finding *f, const char *path, const char *text, size_t len)
+{
+	uint8_t seed[AUDIT_SEED_SIZE];
+
+	if (!chain_unhex(seed, sizeof(seed), text, len))
+		finding_error(
+		    f, ADVISE_SEED, "%s: not 64 hexadecimal digits", path);
+	else if (entropy_of(text, len) < BITS_MIN)
+		finding_warn(f, ADVISE_SEED, "%s: can be guessed", path);
+	else
+		finding_ok(f, "%s", path);
+	explicit_bzero(seed, sizeof(seed));
+}
+
 void
 doctor_check_signing_key(const struct doctor *d, struct finding *f)
 {
 	const char *path = d->conf->node_signing_key_file;
-	uint8_t seed[AUDIT_SEED_SIZE];
 	size_t len, used;
 	char *text;
 
@@ -425,19 +410,14 @@ doctor_check_signing_key(const struct doctor *d, struct finding *f)
 		finding_ok(f, "not used");
 		return;
 	}
-	text = doctor_read_secret(d, f, path, SEED_MAX, &len);
+	text = doctor_read(d, f, path, secretfile_check, SEED_MAX, &len);
 	if (text == NULL)
 		return;
 	for (used = len; used > 0 && isspace((unsigned char)text[used - 1]);)
 		used--;
 	for (size_t i = 0; i < used; i++)
 		text[i] = (char)tolower((unsigned char)text[i]);
-	if (chain_unhex(seed, sizeof(seed), text, used))
-		finding_ok(f, "%s", path);
-	else
-		finding_error(f, "openssl rand -hex 32 makes one",
-		    "%s: not 64 hexadecimal digits", path);
-	explicit_bzero(seed, sizeof(seed));
+	judge_seed(f, path, text, used);
 	freezero(text, len);
 }
 
@@ -447,23 +427,18 @@ judge_head(const struct doctor *d, struct finding *f, const char *path)
 	uint64_t written = d->node.summary.stat.gauges[GAUGE_AUDIT_NEXT];
 	char why[FINDING_DETAIL_MAX / 2];
 	uint64_t next = 0;
+	int lines = trace_head(path, &next, why, sizeof(why));
 
-	switch (trace_head(path, &next, why, sizeof(why))) {
-	case 1:
-		if (d->node.up && next < written)
-			finding_error(f, "see ltpctl trace verify",
-			    "%s: ends at line %" PRIu64 ", but %" PRIu64
-			    " were written",
-			    path, next, written);
-		else
-			finding_ok(f, "%s: writable, the head is intact", path);
-		break;
-	case 0:
-		finding_ok(f, "%s: writable, no lines", path);
-		break;
-	default:
+	if (lines == -1)
 		finding_error(f, "see ltpctl trace verify", "%s", why);
-	}
+	else if (d->node.up && next < written)
+		finding_error(f, "see ltpctl trace verify",
+		    "%s: ends at line %" PRIu64 ", but %" PRIu64
+		    " were written",
+		    path, next, written);
+	else
+		finding_ok(f, "%s: writable, %s", path,
+		    lines == 0 ? "no lines" : "the head is intact");
 }
 
 void
@@ -482,9 +457,10 @@ doctor_check_audit(const struct doctor *d, struct finding *f)
 	else if (!d->node.up && access(path, F_OK) == -1 && errno == ENOENT)
 		finding_ok(f, "%s: begins with the next start", path);
 	else if (access(path, R_OK) == -1)
-		cannot_open(d, f, path);
+		doctor_cannot_open(d, f, path, errno);
 	else if (geteuid() == d->us && access(path, W_OK) == -1)
-		finding_error(f, ADVISE_OPEN, "%s: %s", path, strerror(errno));
+		finding_error(
+		    f, DOCTOR_ADVISE_OPEN, "%s: %s", path, strerror(errno));
 	else
 		judge_head(d, f, path);
 }

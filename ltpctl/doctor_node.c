@@ -36,7 +36,15 @@ doctor_check_node(const struct doctor *d, struct finding *f)
 	const struct nodeview *n = &d->node;
 	const struct msg_stat *stat = &n->summary.stat;
 
-	if (!n->up && n->denied) {
+	if (n->stuck) {
+		finding_error(f,
+		    "see the log, and restart ltpd; of another version, use "
+		    "its own ltpctl",
+		    "%s: sandbox, descriptors and metrics were not checked",
+		    n->text);
+		return;
+	}
+	if (n->denied) {
 		finding_warn(f,
 		    "run doctor as the user of ltpd, as root, or as a member "
 		    "of control_group",

@@ -36,6 +36,8 @@
 #define SYNOPSIS_MAX        160
 /* To replace a file and keep its owner. */
 #define KEY_PROMISES "stdio rpath wpath cpath fattr chown flock"
+/* The last three, for root to see with the eyes of another user. */
+#define DOCTOR_PROMISES "stdio rpath unix inet getpw proc id"
 
 static int reload_run(struct ltpctl *);
 static int log_run(struct ltpctl *);
@@ -76,8 +78,8 @@ static const struct verb verbs[] = {
 	    disconnect_run, 0, "close one session" },
 	{ { "stop", NULL }, "", "", 0, 0, "stdio unix", "stdio", stop_run, 0,
 	    "drain and end the node" },
-	{ { "doctor", NULL }, "[-f ltpd.conf]", "f", 0, 0,
-	    "stdio rpath unix inet", "stdio rpath unix inet", doctor_run, 0,
+	{ { "doctor", NULL }, "[-f ltpd.conf]", "f", 0, 0, DOCTOR_PROMISES,
+	    DOCTOR_PROMISES, doctor_run, 0,
 	    "is the node set up as it should be?" },
 	{ { "key", "add" }, "file id", "", 2, 2, KEY_PROMISES, "stdio",
 	    key_edit_run, KEYEDIT_ADD, "make a key and add it to a file" },

@@ -186,20 +186,18 @@ nodeview_ask(struct nodeview *v, const char *socket)
 		strlcpy(v->text, "out of memory", sizeof(v->text));
 		return;
 	}
-	if (ask_open(&a, socket) == -1) {
-		v->denied = !a.absent;
-		strlcpy(v->text, a.text, sizeof(v->text));
+	v->up = ask_open(&a, socket) == 0;
+	for (i = 0; v->up && i < sizeof(all) / sizeof(all[0]); i++)
+		v->up = nodeview_show(v, &a, all[i]) == 0;
+	/* The supervisor is one of them. */
+	v->up = v->up && !TAILQ_EMPTY(&v->processes);
+	if (v->up) {
+		ask_close(&a);
 		return;
 	}
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (nodeview_show(v, &a, all[i]) == -1)
-			break;
-	}
-	v->up =
-	    i == sizeof(all) / sizeof(all[0]) && !TAILQ_EMPTY(&v->processes);
-	v->denied = !v->up;
-	if (!v->up)
-		strlcpy(v->text, a.text, sizeof(v->text));
+	v->stuck = a.late || a.greeted;
+	v->denied = !a.absent && !v->stuck;
+	strlcpy(v->text, a.text, sizeof(v->text));
 	ask_close(&a);
 }
 

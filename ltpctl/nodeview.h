@@ -35,6 +35,7 @@ struct nodeview_key {
 struct nodeview {
 	bool up; /* all of what follows is known */
 	bool denied; /* there is a node, but we may not ask it */
+	bool stuck; /* we may, but it does not answer, or not in our language */
 	char text[ASK_TEXT_MAX]; /* why it is not up */
 	struct msg_ctl_summary summary;
 	char version[NODEVIEW_TEXT_MAX];

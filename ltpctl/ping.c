@@ -645,6 +645,17 @@ ping_prepare_tls(struct ping *p)
 	return 0;
 }
 
+/* What is before the host may be a password, which is not to be repeated. */
+static void
+ping_forget_credential(char *url)
+{
+	char *start = strstr(url, "://"), *at = strrchr(url, '@');
+
+	start = start == NULL ? url : start + strlen("://");
+	if (at != NULL && at >= start)
+		memmove(start, at + 1, strlen(at + 1) + 1);
+}
+
 /* Everything up to the connection. */
 static int
 ping_prepare(struct ping *p)
@@ -655,10 +666,14 @@ ping_prepare(struct ping *p)
 	if (ctl->nargs == 0)
 		ping_ask_url(p);
 	else if (strlcpy(p->url, ctl->args[0], sizeof(p->url)) >=
-		 sizeof(p->url))
+		 sizeof(p->url)) {
+		p->url[0] = '\0';
 		return ping_fail(p, "the address is too long");
-	if ((why = wsurl_parse(&p->at, p->url)) != NULL)
+	}
+	if ((why = wsurl_parse(&p->at, p->url)) != NULL) {
+		ping_forget_credential(p->url);
 		return ping_fail(p, "%s: %s", p->url, why);
+	}
 	if (ctl->key_file != NULL &&
 	    ping_read_key(p, ctl->key_file, p->key, sizeof(p->key)) == -1)
 		return -1;

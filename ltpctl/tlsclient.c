@@ -2,12 +2,8 @@
  * TLS for a client.  Nobody is trusted who cannot prove the name that was
  * asked for; there is no way to switch that off.
  */
-#include <sys/socket.h>
 #include <sys/stat.h>
 
-#include <netinet/in.h>
-
-#include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -19,10 +15,12 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bundle.h"
+#include "certname.h"
 #include "tlsclient.h"
 
 #define HOST_MAX 256
@@ -146,65 +144,14 @@ tlsclient_init(struct tlsclient *t, const struct tlsclient_files *files)
 
 /* ---- who we are ---- */
 
-static void
-copy_string(char id[TLSCLIENT_ID_MAX], const ASN1_STRING *s)
-{
-	int len = ASN1_STRING_length(s);
-
-	if (len <= 0 || len >= TLSCLIENT_ID_MAX)
-		return;
-	memcpy(id, ASN1_STRING_get0_data(s), (size_t)len);
-	id[len] = '\0';
-}
-
-/* The first name of that type. */
-static void
-copy_name(char id[TLSCLIENT_ID_MAX], const GENERAL_NAMES *names, int type)
-{
-	const ASN1_STRING *s;
-	const GENERAL_NAME *n;
-	int i, kind, family;
-
-	for (i = 0; i < sk_GENERAL_NAME_num(names) && id[0] == '\0'; i++) {
-		n = sk_GENERAL_NAME_value(names, i);
-		s = GENERAL_NAME_get0_value(n, &kind);
-		if (kind != type)
-			continue;
-		if (type != GEN_IPADD) {
-			copy_string(id, s);
-			continue;
-		}
-		family = ASN1_STRING_length(s) == 4 ? AF_INET : AF_INET6;
-		if (family == AF_INET || ASN1_STRING_length(s) == 16)
-			inet_ntop(family, ASN1_STRING_get0_data(s), id,
-			    TLSCLIENT_ID_MAX);
-	}
-}
-
 void
 tlsclient_identity(const struct tlsclient *t, char id[TLSCLIENT_ID_MAX])
 {
-	static const int types[] = { GEN_URI, GEN_DNS, GEN_EMAIL, GEN_IPADD };
 	X509 *cert = SSL_CTX_get0_certificate(t->ctx);
-	GENERAL_NAMES *names;
-	X509_NAME *subject;
-	size_t i;
-	int at;
+	char *name = cert == NULL ? NULL : certname(cert);
 
-	id[0] = '\0';
-	if (cert == NULL)
-		return;
-	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	for (i = 0; names != NULL && i < sizeof(types) / sizeof(types[0]) &&
-		    id[0] == '\0';
-	     i++)
-		copy_name(id, names, types[i]);
-	GENERAL_NAMES_free(names);
-	subject = X509_get_subject_name(cert);
-	at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-	if (id[0] == '\0' && at >= 0)
-		copy_string(id,
-		    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	strlcpy(id, name == NULL ? "" : name, TLSCLIENT_ID_MAX);
+	free(name);
 }
 
 /* ---- the connection ---- */

@@ -31,10 +31,7 @@ struct tlsclient {
 
 /* Read the files.  0, or -1 with text. */
 int tlsclient_init(struct tlsclient *, const struct tlsclient_files *);
-/*
- * The name that our certificate proves, as the node sees it: of its SAN the
- * URI, DNS, email or IP address, else the CN.  Empty when there is none.
- */
+/* The name that our certificate proves to the node; empty: none. */
 void tlsclient_identity(const struct tlsclient *, char id[TLSCLIENT_ID_MAX]);
 
 /* Use this connection, of which the caller remains the owner.  0 or -1. */

@@ -414,22 +414,28 @@ head_find(struct trace *t, int fd, size_t *len)
 	return start;
 }
 
+/* 0 or -1.  A file without anything is bad, but may be told apart. */
 static int
-head_check(struct trace *t, const char *path)
+head_check(struct trace *t, const char *path, bool *empty)
 {
 	const char *line;
+	struct stat st;
 	int fd, rv = -1;
 	size_t len;
 
 	t->file = path;
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) {
-		snprintf(
-		    t->why, sizeof(t->why), "%s: %s", path, strerror(errno));
-		return -1;
-	}
-	if ((line = head_find(t, fd, &len)) != NULL)
+	/* A FIFO must not keep us waiting. */
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		trace_bad(t, "%s", strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		trace_bad(t, "not a regular file");
+	else if (st.st_size == 0 && empty != NULL)
+		*empty = true;
+	else if ((line = head_find(t, fd, &len)) != NULL)
 		rv = trace_line(t, line, len);
-	close(fd);
+	if (fd != -1)
+		close(fd);
 	return rv;
 }
 
@@ -437,20 +443,20 @@ int
 trace_head(const char *path, uint64_t *next, char *why, size_t size)
 {
 	struct trace *t;
-	struct stat st;
+	bool empty = false;
 	int rv = -1;
 
-	if (stat(path, &st) == 0 && st.st_size == 0)
-		return 0;
 	if ((t = calloc(1, sizeof(*t))) == NULL ||
 	    chain_init(&t->chain) == -1) {
 		free(t);
 		strlcpy(why, strerror(ENOMEM), size);
 		return -1;
 	}
-	if (head_check(t, path) == 0) {
+	if (head_check(t, path, &empty) == 0) {
 		*next = t->chain.next;
 		rv = 1;
+	} else if (empty) {
+		rv = 0;
 	} else {
 		strlcpy(why, t->why, size);
 	}
@@ -467,7 +473,7 @@ trace_head_run(struct ltpctl *ctl)
 
 	if ((t = trace_new(ctl)) == NULL)
 		return LTPCTL_FAILED;
-	if (head_check(t, ctl->args[0]) == -1) {
+	if (head_check(t, ctl->args[0], NULL) == -1) {
 		ltpctl_fail(ctl, "%s", t->why);
 		trace_free(t);
 		return LTPCTL_FAILED;

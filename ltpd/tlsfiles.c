@@ -13,10 +13,6 @@
 #include <unistd.h>
 
 #include "memfd.h"
-#include "secretfile.h"
-
-#define FILE_SIZE_MAX (1024 * 1024) /* bytes, of each */
-#define KEY_SIZE_MAX  (64 * 1024)
 
 struct text {
 	const char *keyword;
@@ -40,8 +36,8 @@ text_error(const struct text *t, const char *why, char *error)
 	return -1;
 }
 
-static int
-text_check(int fd, char why[SECRETFILE_ERROR_MAX])
+int
+tlsfiles_check(int fd, size_t max, uid_t us, char why[SECRETFILE_ERROR_MAX])
 {
 	struct stat st;
 
@@ -50,7 +46,10 @@ text_check(int fd, char why[SECRETFILE_ERROR_MAX])
 		strlcpy(why, strerror(errno), SECRETFILE_ERROR_MAX);
 	else if (!S_ISREG(st.st_mode))
 		strlcpy(why, "not a regular file", SECRETFILE_ERROR_MAX);
-	else if (st.st_uid != 0 && st.st_uid != geteuid())
+	else if (st.st_size > (off_t)max)
+		snprintf(
+		    why, SECRETFILE_ERROR_MAX, "larger than %zu bytes", max);
+	else if (st.st_uid != 0 && st.st_uid != us)
 		snprintf(why, SECRETFILE_ERROR_MAX,
 		    "belongs to uid %lu, must be root's or ours",
 		    (unsigned long)st.st_uid);
@@ -72,9 +71,9 @@ text_read(struct text *t, char error[TLSFILES_ERROR_MAX])
 		return 0;
 	if ((fd = secretfile_open(t->path)) == -1)
 		return text_error(t, strerror(errno), error);
-	if (text_check(fd, why) == 0 &&
+	if (tlsfiles_check(fd, TLSFILES_TEXT_MAX, geteuid(), why) == 0 &&
 	    secretfile_way(t->path, geteuid(), real, why) == 0)
-		t->p = secretfile_take(fd, FILE_SIZE_MAX, &t->len, why);
+		t->p = secretfile_take(fd, TLSFILES_TEXT_MAX, &t->len, why);
 	close(fd);
 	if (t->p == NULL)
 		return text_error(t, why, error);
@@ -92,7 +91,8 @@ key_open(struct tlsfiles *f, const char *path, char error[TLSFILES_ERROR_MAX])
 
 	if ((f->key_fd = secretfile_open(path)) == -1)
 		return text_error(&key, strerror(errno), error);
-	if (secretfile_check(f->key_fd, KEY_SIZE_MAX, geteuid(), why) == -1 ||
+	if (secretfile_check(f->key_fd, TLSFILES_KEY_MAX, geteuid(), why) ==
+		-1 ||
 	    secretfile_way(path, geteuid(), real, why) == -1)
 		return text_error(&key, why, error);
 	if (fstat(f->key_fd, &f->key) == -1)

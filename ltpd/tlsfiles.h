@@ -14,6 +14,10 @@
 #include "conf.h"
 #include "digest.h"
 #include "msg.h"
+#include "secretfile.h"
+
+#define TLSFILES_TEXT_MAX (1024 * 1024) /* bytes, of each */
+#define TLSFILES_KEY_MAX  (64 * 1024)
 
 enum tlsfiles_state {
 	TLSFILES_NEW = 0, /* nobody has looked at them */
@@ -46,6 +50,12 @@ struct tlsfiles {
  */
 struct tlsfiles *
 tlsfiles_read(const struct conf *, char error[TLSFILES_ERROR_MAX]);
+/*
+ * What is asked of an open file of certificates, as secretfile_check() has it
+ * for secrets.
+ */
+int
+tlsfiles_check(int fd, size_t max, uid_t us, char why[SECRETFILE_ERROR_MAX]);
 struct tlsfiles *tlsfiles_ref(struct tlsfiles *);
 void tlsfiles_unref(struct tlsfiles *); /* NULL is allowed */
 /* The same texts, and the same key file, not written to since. */

@@ -282,6 +282,15 @@ def config(node):
     return {s["name"]: s for s in ctl_json(node, "show", "config")}
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def process(node, name, slot=0):
     found = [p for p in processes(node)
              if (p["process"], p["slot"]) == (name, slot)]

@@ -5,17 +5,18 @@ import json
 import os
 import re
 import secrets
-import signal
 import socket
 import ssl
+import subprocess
 import threading
+import time
 
 import pytest
 
 import ops
 import pki
 import relay
-from node import toml
+from node import BUILD, toml
 
 KEY = secrets.token_urlsafe(32)
 OTHER = secrets.token_urlsafe(32)
@@ -209,16 +210,52 @@ def test_a_stopped_node(lab):
         assert (plain(n, out), status) == (STOPPED, 0)
 
 
-def test_the_node_may_not_be_asked(node):
+def as_stranger(node, *args):
     if not ops.ROOT:
         pytest.skip("takes root")
-    r = ops.ctl_as(node, ops.STRANGER, ops.STRANGER, "doctor", "-f",
-                   str(node.conf))
+    return ops.ctl_as(node, ops.STRANGER, ops.STRANGER, "doctor", "-f",
+                      str(node.conf), *args)
+
+
+def test_the_node_may_not_be_asked(node):
+    """Nor may its files be read; but that is as it should be."""
+    r = as_stranger(node)
+    uid = ops.STRANGER
     assert "[WARN] node - " in r.stdout
     assert "Permission denied" in r.stdout
-    # Nor may it read the keys; but that is as it should be.
-    assert re.search(r"ltpd.conf: Permission denied", r.stdout)
+    assert f"[WARN] configuration - {node.conf}: uid {uid} may not read it\n" \
+        "    run doctor as the user of ltpd\n" in r.stdout
+    assert "[ERR]" not in r.stdout and r.returncode == 0
+
+
+def test_a_member_of_control_group_who_may_not_read_the_file(node, confined):
+    """What the node runs with can be checked all the same."""
+    with relay.Relay(node) as r:
+        os.chmod(r.path, 0o666)
+        said = as_stranger(node, "-s", str(r.path)).stdout
+    for line in ("[WARN] configuration - ", "[OK] node - ",
+                 "[WARN] configuration in use - cannot be compared",
+                 f"[WARN] API keys - {node.dir}/keys.json: uid "):
+        assert line in said, said
+    assert "[ERR]" not in said
+
+
+def test_a_node_that_does_not_answer(lab):
+    """It is asked once, and neither absent nor somebody else's."""
+    with ops.started(lab) as n:
+        command = n.stage.command("ltpctl/ltpctl", "-s", str(n.control),
+                                  "doctor")
+        with ops.stopped(n.proc.pid):
+            begin = time.monotonic()
+            r = subprocess.run(command, cwd="/", env=n.env,
+                               capture_output=True, text=True, timeout=20)
+            took = time.monotonic() - begin
     assert r.returncode == 1
+    assert "[ERR] node - no answer within 5 s: sandbox, descriptors and " \
+        "metrics were not checked\n    see the log, and restart ltpd" \
+        in r.stdout
+    assert "ports" not in r.stdout
+    assert took < 9
 
 
 @pytest.mark.parametrize("args", [["-c", "1"], ["-i", "1"], ["x"]])
@@ -235,6 +272,13 @@ def test_neither_file_nor_node(lab, down):
     out, status = run(down, "-s", "/nonexistent", env=env)
     assert status == 0 and f"[OK] API keys - {path}: 1 keys" in out
     assert out.startswith("[OK] configuration - ")
+
+
+def test_without_a_node_it_looks_at_the_file_of_the_service():
+    unit = (BUILD / "etc/ltpd.service").read_text()
+    path = re.search(r"^ExecStart=.* -f (\S+)$", unit, re.M)[1]
+    program = (BUILD / "ltpctl/ltpctl").read_bytes()
+    assert f"{path}\0".encode() in program
 
 
 # ---- the configuration ----
@@ -297,6 +341,13 @@ def test_a_plain_listener_beyond_loopback(down, addr):
     mark, detail, _ = row(down, "address limits")
     assert mark == "[WARN]" and detail.startswith(
         f"off, and {addr} is beyond loopback: ip_rate_limit_rps, ")
+
+
+def test_how_clients_sign_in_is_not_guessed(down):
+    """Of a file that ltpd refuses."""
+    rewrite(down, auth_mode="jwt")
+    assert row(down, "configuration")[0] == "[ERR]"
+    assert row(down, "authentication")[1] == "jwt"
 
 
 def test_limits_that_are_on(down):
@@ -369,12 +420,8 @@ def test_too_few_descriptors(lab):
 
 def test_metrics_that_cannot_be_had(lab):
     with ops.started(lab) as n:
-        pid = ops.process(n, "metrics")["pid"]
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with ops.stopped(ops.process(n, "metrics")["pid"]):
             assert row(n, "metrics")[0] == "[ERR]"
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_ports_in_use(down):
@@ -428,6 +475,53 @@ def test_a_key_file_that_is_not_there(down):
         "[ERR]", "DIR/keys.json: No such file or directory", 1)
 
 
+@pytest.mark.parametrize("text, mark", [
+    (f"a:{KEY},b:{WEAK}", "[WARN]"), (f"a:{KEY}", "[OK]")])
+def test_keys_in_the_configuration_that_can_be_guessed(down, text, mark):
+    rewrite(down, auth_mode="api_key", auth_keys=text)
+    got, detail, _ = row(down, "API keys")
+    assert got == mark
+    assert (detail == "auth_keys: can be guessed") is (mark == "[WARN]")
+
+
+# ---- files that only root may read ----
+
+def as_root(node, control=None):
+    if not ops.ROOT:
+        pytest.skip("takes root")
+    return subprocess.run(
+        [str(node.stage.bin / "ltpctl/ltpctl"), "-s",
+         str(control or node.control), "doctor", "-f", str(node.conf)],
+        cwd="/", env=node.env, capture_output=True, text=True,
+        timeout=10).stdout
+
+
+def test_a_file_that_root_may_read_and_the_node_may_not(node):
+    path = node.file("roots.json", json.dumps({"alice": KEY}))
+    with relay.Relay(node, {"auth_keys_file": (toml(str(path)), "x:1")}) as r:
+        assert f"[OK] API keys - {path}: " in as_root(node, r.path)
+        os.chown(path, 0, 0)
+        said = as_root(node, r.path)
+    assert f"[ERR] API keys - {path}: Permission denied\n" \
+        "    chown it to the user of ltpd" in said
+
+
+def test_without_a_node_it_is_not_root_who_reads(down):
+    path = token_file(down)
+    rewrite(down, distributed(token_path=path))
+    assert f"[OK] token - {path}\n" in as_root(down)
+    os.chown(path, 0, 0)
+    said = as_root(down)
+    assert f"[ERR] token - {path}: Permission denied\n" in said, said
+    # Whose it is, its directory told; without that, it may be in this group.
+    os.chmod(path, 0o640)
+    assert f"[ERR] token - {path}: Permission denied\n" in as_root(down)
+    os.chown(down.dir, 0, 0)
+    assert f"[OK] token - {path}\n" in as_root(down)
+    os.chmod(path, 0o600)
+    assert f"[ERR] token - {path}: Permission denied\n" in as_root(down)
+
+
 # ---- the remote listener ----
 
 def security(node, *args, **how):
@@ -460,9 +554,20 @@ def test_a_token_in_the_environment(down):
         "[OK]", "bind=127.0.0.1:4141, auth=token, tls=off, token=env:ok, "
         "allowlist=0")
     assert row(down, "token", env={"A_TOKEN": WEAK})[0] == "[WARN]"
-    mark, detail, _ = security(down)
-    assert mark == "[ERR]" and "token=env:err" in detail
+    # Where ltpd is started there may be one.
+    mark, detail, status = security(down)
+    assert (mark, status) == ("[WARN]", 0) and "token=env:unknown," in detail
     assert row(down, "token")[0] == "[WARN]"
+
+
+def test_a_token_file_of_somebody_else(down):
+    """It may be good; nobody knows but its owner."""
+    rewrite(down, distributed(token_path=token_file(down)))
+    down.conf.chmod(0o644)
+    r = as_stranger(down)
+    assert "[WARN] token - " in r.stdout and r.returncode == 0
+    assert re.search(r"\[WARN\] distributed security - .*, "
+                     r"token=file:unknown, ", r.stdout), r.stdout
 
 
 @pytest.mark.parametrize("settings, token, said", [
@@ -488,6 +593,11 @@ def test_tokens_that_are_none(down, settings, token, said):
     (f"{TOKEN}\nagent-7:", 0o600, "[ERR]", "token 2 has an empty secret"),
     ("agent-7:" + WEAK, 0o600, "[WARN]", "DIR/token: can be guessed"),
     (f"{TOKEN}\n{WEAK}", 0o600, "[WARN]", "DIR/token: can be guessed"),
+    ("password1234567890abcd", 0o600, "[WARN]", "DIR/token: can be guessed"),
+    ("".join(8 * c for c in "abcdefgh"), 0o600, "[WARN]",
+     "DIR/token: can be guessed"),
+    ("7c40d1b58e93a2f6617b0c5d48ea93f2", 0o600, "[OK]", "DIR/token"),
+    ("3xa0bKp2hYtZ1vQ8mWnR5s", 0o600, "[OK]", "DIR/token"),
     ("x" * 5000, 0o600, "[ERR]", "token 1 is too long"),
     ("x" * 70000, 0o600, "[ERR]", "larger than")])
 def test_token_files(down, content, mode, mark, said):
@@ -599,7 +709,7 @@ def test_mtls_without_tls_or_ca(down, ca):
     ({"days": 29}, "[WARN]", "expires within 30 days, "),
     ({"usage": pki.CLIENT}, "[ERR]", "not for a TLS server"),
     ({"san": None}, "[WARN]", "no subjectAltName"),
-    ({"kind": "weak"}, "[ERR]", "RSA of 1024 bits is weak"),
+    ({"kind": "weak"}, "[ERR]", "the certificate's RSA key has 1024 bits"),
     ({"kind": "rsa"}, "[OK]", "CN=odd, until ")])
 def test_certificates(down, ca, how, mark, said):
     remote(down, ca, "odd", **dict(zip(("cert", "key"),
@@ -726,7 +836,30 @@ def test_the_audit_log(lab):
         mark, detail, status = row(n, "audit log")
         assert (mark, status) == ("[ERR]", 1)
         assert re.search(r"ends at line 1, but \d+ were written", detail)
+        n.audit.write_text("")
+        mark, detail, status = row(n, "audit log")
+        assert (mark, status) == ("[ERR]", 1)
+        assert re.search(r"ends at line 0, but \d+ were written", detail)
         n.audit.write_text(text)
+
+
+def test_an_audit_log_after_a_rotation(lab):
+    with audited(lab) as n:
+        ops.beat(ops.enter(n))
+        ops.wait_for(lambda: ops.summary(n)["gauges"]["ltp_audit_next_index"]
+                     == 4, "lines are written")
+        n.audit.rename(n.audit.with_suffix(".1"))
+        assert n.ctl("log", "rotate").returncode == 0
+        assert row(n, "audit log")[1].endswith("writable, the head is intact")
+
+
+def test_an_audit_log_that_is_no_file(down):
+    os.mkfifo(down.dir / "audit.log")
+    down.stage.own(down.dir / "audit.log", 0o600)
+    rewrite(down, audit_log_file=str(down.dir / "audit.log"))
+    mark, detail, status = row(down, "audit log")
+    assert (mark, status) == ("[ERR]", 1)
+    assert detail.endswith("audit.log: not a regular file")
 
 
 def test_an_audit_log_that_is_gone(lab):
@@ -737,6 +870,7 @@ def test_an_audit_log_that_is_gone(lab):
 
 @pytest.mark.parametrize("content, mode, mark", [
     (SEED, 0o600, "[OK]"), (SEED.upper() + "\n", 0o600, "[OK]"),
+    ("0" * 64, 0o600, "[WARN]"), ("0123456789abcdef" * 4, 0o600, "[WARN]"),
     (SEED[1:], 0o600, "[ERR]"), (SEED, 0o644, "[ERR]")])
 def test_the_signing_key(down, content, mode, mark):
     path = down.file("seed", content, mode)

@@ -24,7 +24,7 @@ import pytest
 import ops
 from node import (CLOSE, CONT, PING, SANITIZERS, TEXT, Wire, compact, frame,
                   header, mask, request, text, wait_for)
-from ops import HELLO_ACK, ROOT, beat, enter, hello, process, started
+from ops import HELLO_ACK, ROOT, beat, enter, hello, process, started, stopped
 
 SANITIZED = any(name in os.environ for name in SANITIZERS)
 PROMPT = 0.5            # seconds
@@ -188,15 +188,6 @@ def test_a_crash_loop_costs_little_and_is_over_when_it_is(lab, seconds):
 
 
 # ---- a supervisor that stands still ----
-
-@contextlib.contextmanager
-def stopped(pid):
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
 
 # Longer than a child may take to answer: the supervisor must not blame them.
 @pytest.mark.parametrize("seconds", [

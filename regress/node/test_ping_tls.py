@@ -219,6 +219,23 @@ def test_a_client_with_a_certificate(lab, ca, server, san, cn, identity):
     assert {m["client_id"] for m in s.messages} == {identity}
 
 
+def test_a_name_that_is_not_in_utf8(lab, ca, server):
+    """T61String, in Latin-1: the node has it in UTF-8, and so has ping."""
+    conf = ca.home / "t61.cnf"
+    conf.write_text("[req]\nstring_mask = MASK:0x4\nprompt = no\n"
+                    "distinguished_name = dn\n[dn]\nCN = agent-\xe9\n",
+                    encoding="latin-1")
+    key, csr, cert = (ca.home / f"t61.{x}" for x in ("key", "csr", "crt"))
+    ca.openssl("req", "-new", "-config", conf, *ca.fresh(key), "-out", csr)
+    ca.openssl("x509", "-req", "-in", csr, "-CA", ca.cert, "-CAkey", ca.key,
+               "-set_serial", "4711", "-out", cert)
+    assert b"agent-\xe9" in ssl.PEM_cert_to_DER_cert(cert.read_text())
+    ca.own(cert, key)
+    with remote(server, clients=ca.cert) as s:
+        good(lab, "--ca", ca.cert, "--cert", cert, "--cert-key", key, s.url())
+    assert {m["client_id"] for m in s.messages} == {"agent-\xe9"}
+
+
 def test_a_client_without_its_certificate(lab, ca, server):
     with remote(server, clients=ca.cert,
                 version=ssl.TLSVersion.TLSv1_2) as s:
@@ -252,6 +269,17 @@ def test_a_key_that_others_can_read(lab, ca):
     (["wss://user@127.0.0.1:1"], "--token-file")])
 def test_what_cannot_be(lab, args, said):
     refused(lab, re.escape(said), *args)
+
+
+@pytest.mark.parametrize("url", [
+    "ws://user:{}@127.0.0.1:1", "wss://:{}/x@127.0.0.1:1", "{}@127.0.0.1",
+    "http://user:{}@127.0.0.1:1", "ws://user:{}" + 3000 * "x" + "@h"],
+    ids=["ws", "slash", "no scheme", "http", "long"])
+@pytest.mark.parametrize("form", [[], ["-j"]])
+def test_a_password_in_an_address_is_not_repeated(lab, url, form):
+    r = ping(lab, *form, url.format(SECRET))
+    assert r.returncode == 1
+    assert SECRET not in r.stdout + r.stderr, "a secret"
 
 
 @pytest.mark.parametrize("tls", [True, False])

@@ -11,5 +11,6 @@ struct group {
 
 struct group *getgrnam(const char *);
 struct group *getgrgid(gid_t);
+int setgroups(int, const gid_t *);
 
 #endif /* OPENBSD_GRP_H */
