@@ -21,6 +21,8 @@
 #define REMOTE_REPLAYS_MAX    16 /* in a row */
 #define REMOTE_COMPLAINTS_RPS 10
 
+#define NOT_ALLOWED           "client_id is not allowed"
+
 /* What each code means. */
 static const struct dist_rule {
 	const char *name;
@@ -373,11 +375,32 @@ put_lower(char *out, const struct str *id)
 		out[i] = to_lower(id->p[i]);
 }
 
+/* The id that is proven; else the one that it claims, which may be empty. */
+static struct str
+remote_name(const struct client *c)
+{
+	struct str proven = client_identity(c);
+
+	if (proven.len > 0)
+		return proven;
+	return session_client_id(
+	    c->session != NULL ? c->session : c->passage->hello);
+}
+
+/* The list may be another one whenever there was something to wait for. */
+static bool
+remote_is_allowed(const struct client *c)
+{
+	struct str id = remote_name(c);
+
+	return settings_allows_agent(c->worker->settings, &id);
+}
+
 /* Its token and its certificate are good.  Is the name that it goes by? */
 static void
 remote_enter(struct client *c)
 {
-	struct str proven = client_identity(c), claimed, id;
+	struct str proven = client_identity(c), claimed, id = remote_name(c);
 	char name[LTP_ID_MAX];
 
 	claimed = session_client_id(c->passage->hello);
@@ -385,14 +408,12 @@ remote_enter(struct client *c)
 		remote_unauthorized(c, "client_id is not the proven one");
 		return;
 	}
-	id = proven.len > 0 ? proven : claimed;
 	if (id.len == 0) {
 		remote_unauthorized(c, "client_id is missing");
 		return;
 	}
-	/* The list may be another one since its certificate was seen. */
-	if (!settings_allows_agent(c->worker->settings, &id)) {
-		remote_unauthorized(c, "client_id is not allowed");
+	if (!remote_is_allowed(c)) {
+		remote_unauthorized(c, NOT_ALLOWED);
 		return;
 	}
 	put_lower(name, &id);
@@ -467,12 +488,16 @@ remote_signed_in(struct client *c, enum login_result result, struct str *id)
 		return false;
 	}
 	r->entering = false;
-	if (result == LOGIN_GONE)
-		remote_is_gone(c);
-	else if (result != LOGIN_GRANTED)
-		remote_fail(c, DIST_SESSION_LIMIT, NULL);
 	r->entered = result == LOGIN_GRANTED;
 	*id = session_client_id(c->passage->hello);
+	if (result == LOGIN_GONE) {
+		remote_is_gone(c);
+	} else if (result != LOGIN_GRANTED) {
+		remote_fail(c, DIST_SESSION_LIMIT, NULL);
+	} else if (!remote_is_allowed(c)) {
+		remote_leave(c);
+		remote_unauthorized(c, NOT_ALLOWED);
+	}
 	return r->entered;
 }
 
@@ -663,7 +688,6 @@ static void
 remote_review(struct client *c)
 {
 	const struct settings *s = c->worker->settings;
-	struct str id;
 
 	c->ws.max_message = s->remote.max_message_bytes;
 	if (!s->has_remote) {
@@ -672,9 +696,8 @@ remote_review(struct client *c)
 	}
 	if (c->session == NULL || c->session->over)
 		return;
-	id = session_client_id(c->session);
-	if (!settings_allows_agent(s, &id)) {
-		remote_end(c, DIST_AUTH_FAILED, "client_id is not allowed");
+	if (!remote_is_allowed(c)) {
+		remote_end(c, DIST_AUTH_FAILED, NOT_ALLOWED);
 		client_served(c);
 	}
 }

@@ -614,6 +614,27 @@ only_those_on_the_list_are_let_in(void **state)
 	assert_string_equal(st->entered, "a");
 }
 
+/* By a reload, while auth is asked about it. */
+static void
+who_is_off_the_list_meanwhile_is_not_let_in(void **state)
+{
+	struct str id;
+
+	(void)state;
+	assert_int_equal(remote_identify(&st->c, "", 0), LOGIN_GRANTED);
+	hello("agent", "{}");
+	assert_string_equal(st->entered, "agent");
+	st->allowed = "other";
+	remote_commit(&st->w);
+	st->c.state = CLIENT_OPEN;
+	assert_false(remote_signed_in(&st->c, LOGIN_GRANTED, &id));
+	assert_refused(COUNT_DIST_AUTH_FAILED, WS_POLICY);
+	assert_string_equal(st->reason, "client_id is not allowed");
+	/* Auth has a place for it, and must hear of it, once. */
+	assert_int_equal(st->left, 1);
+	assert_false(st->c.remote->entered);
+}
+
 static void
 who_claims_nothing_is_nobody(void **state)
 {
@@ -883,6 +904,7 @@ main(void)
 		TEST(a_token_without_an_id_makes_the_claimed_one_good),
 		TEST(a_token_with_an_id_proves_it),
 		TEST(only_those_on_the_list_are_let_in),
+		TEST(who_is_off_the_list_meanwhile_is_not_let_in),
 		TEST(who_claims_nothing_is_nobody),
 		TEST(a_certificate_must_be_there_and_agree),
 		TEST(with_certificates_alone_no_token_is_looked_at),
