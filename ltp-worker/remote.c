@@ -583,6 +583,23 @@ remote_message_ends(struct client *c)
 	return !over;
 }
 
+/* As passage_insert(). */
+static void
+remote_insert(struct remote_list *list, struct remote *r)
+{
+	struct remote *before;
+
+	TAILQ_FOREACH_REVERSE(before, list, remote_list, reading)
+	{
+		if (monotime_reached(r->deadline, before->deadline))
+			break;
+	}
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(list, r, reading);
+	else
+		TAILQ_INSERT_AFTER(list, before, r, reading);
+}
+
 void
 remote_input_ends(struct client *c)
 {
@@ -597,7 +614,7 @@ remote_input_ends(struct client *c)
 	r->begun = true;
 	r->deadline = monotime_add_ms(
 	    c->worker->now, remote_rules(c)->message_timeout_ms);
-	TAILQ_INSERT_TAIL(&c->worker->remotes.reading, r, reading);
+	remote_insert(&c->worker->remotes.reading, r);
 	worker_set_deadline(c->worker);
 }
 

@@ -35,6 +35,12 @@ class Remote(remote.Remote):
             "token": SHARED, **(distributed or {})}, **settings)
 
 
+class Both(Remote):
+    """Its clients come by the plain listener."""
+
+    wire = ops.Ltpd.wire
+
+
 REPLAY = error("replay_detected", "replay detected")
 DENIED = error("auth_failed", "client_id is not the proven one")
 
@@ -511,6 +517,36 @@ def test_pings_between_do_not_make_a_message_last(lab):
                 time.sleep(0.05)
         assert time.monotonic() - begin < 2
         node.errors_are("dist.message_timeout", 1)
+
+
+@pytest.mark.parametrize("what", ["plain", "remote", "message"])
+def test_a_shorter_timeout_after_a_reload_holds_at_once(lab, what):
+    """Also behind those who came before it, and keep their time."""
+    name = "message" if what == "message" else "handshake"
+    with started(lab, kind=Both if what == "plain" else Remote,
+                 handshake_timeout_ms=60000,
+                 distributed={"handshake_timeout_ms": 60000,
+                              "message_timeout_ms": 60000}) as node:
+        def begin():
+            if what != "message":
+                return node.connect(bearer(SHARED))
+            client = f"agent-{len(node.wires)}"
+            w, session = enter(node, client)
+            w.send(frame(TEXT, compact(beat(session, 1, client))),
+                   header(TEXT, 9))
+            w.recv_text()
+            return w
+
+        early = begin()
+        (node.settings if what == "plain" else
+         node.distributed)[f"{name}_timeout_ms"] = 500
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        late = begin()
+        if what == "message":
+            late.recv_text()
+        late.expect_close(1008, f"{name} timeout")
+        early.quiet(0.1)
 
 
 @pytest.mark.parametrize("limit", table(
