@@ -133,6 +133,17 @@ client_greeted(struct client *c)
 
 /* ---- the beginning and the end ---- */
 
+/* From then on it has so long to come in. */
+static void
+client_time(struct client *c, struct monotime from)
+{
+	uint32_t ms = c->remote != NULL
+			  ? remote_handshake_ms(c)
+			  : c->worker->settings->node.handshake_timeout_ms;
+
+	passage_time(c, TIMED_GREETING, monotime_add_ms(from, ms));
+}
+
 void
 client_no_memory(struct client *c)
 {
@@ -279,10 +290,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 		client_free(c);
 		return;
 	}
-	passage_time(c, TIMED_GREETING,
-	    monotime_add_ms(c->accepted,
-		c->remote != NULL ? remote_handshake_ms(c)
-				  : w->settings->node.handshake_timeout_ms));
+	client_time(c, c->accepted);
 	if (c->state == CLIENT_TLS)
 		client_admit_secure(c);
 	else
@@ -751,7 +759,12 @@ client_read_once(struct client *c)
 	return true;
 }
 
-/* No more is read from it while its messages could not be logged. */
+/*
+ * No more is read from it while its messages could not be logged.  What it has
+ * said may be waiting in the socket, so meanwhile it is late for nothing.
+ * That is not for ever: ltp-audit takes the records or says that it cannot,
+ * and one that does neither is replaced by the supervisor.
+ */
 static bool
 client_park(struct client *c)
 {
@@ -760,6 +773,8 @@ client_park(struct client *c)
 	event_del(&c->readable);
 	c->parked = true;
 	c->worker->journal.parked = true;
+	if (c->remote != NULL)
+		remote_quiet(c);
 	return true;
 }
 
@@ -786,11 +801,25 @@ client_read(struct client *c)
 		client_read_records(c, tls);
 }
 
+/* Its time begins anew, whatever it is to do. */
+static void
+client_on_time(struct client *c)
+{
+	client_seen(c);
+	if (passage_is_timed(c))
+		client_time(c, c->worker->now);
+	if (c->remote != NULL)
+		remote_input_ends(c);
+}
+
 void
 client_unpark(struct client *c)
 {
-	if (c->parked && c->state == CLIENT_OPEN && !passage_is_stuck(c))
-		client_listen(c);
+	if (c->parked && c->state == CLIENT_OPEN) {
+		client_on_time(c);
+		if (!passage_is_stuck(c))
+			client_listen(c);
+	}
 	c->parked = false;
 }
 
@@ -866,6 +895,10 @@ client_expired(struct client *c)
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
+		if (c->parked) {
+			client_time(c, c->worker->now);
+			break;
+		}
 		passage_untime(c);
 		if (c->remote != NULL) {
 			remote_fail(c, DIST_HANDSHAKE_TIMEOUT, NULL);

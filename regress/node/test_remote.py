@@ -11,8 +11,8 @@ import pytest
 
 import ops
 import remote
-from node import (TEXT, Wire, basic, compact, fragments, frame, header, mask,
-                  request, same, table, wait_for)
+from node import (PING, TEXT, Wire, basic, compact, fragments, frame, header,
+                  mask, request, same, table, wait_for)
 from ops import started
 from remote import ack, alive, bearer, beat, error, greeted, hello
 
@@ -560,6 +560,47 @@ def test_who_is_silent_has_no_session_any_more(lab, limit):
         w.expect(REPLAY)
         w.expect_close(1001, "idle timeout")
         node.samples_are({'ltp_sessions_expired_total{reason="ttl"}': 1})
+
+
+def fill_audit(node):
+    """More than may wait for it, while it is stopped; without an answer."""
+    client = "f" * 250
+    w = Wire(node.address)
+    node.wires.append(w)
+    w.upgrade()
+    w.ask(hello(client_id=client))
+    said = {"type": "orientation", "client_id": client, "focus_momentum": 0.5}
+    w.send(2000 * frame(TEXT, compact(said)), frame(PING))
+    w.quiet(0.1)
+
+
+def test_who_is_not_read_from_is_not_too_late(lab):
+    """What they said in time waits, as we do for the audit log."""
+    log = ops.scratch(lab) / "audit.jsonl"
+    with started(lab, kind=Remote, audit_log_file=str(log),
+                 gc_interval_ms=100,
+                 distributed={"message_timeout_ms": 2000,
+                              "handshake_timeout_ms": 2000,
+                              "idle_timeout_ms": 2000}) as node:
+        pid = ops.process(node, "audit")["pid"]
+        greeting = node.connect(bearer(SHARED))
+        (idle, one), (sending, two) = enter(node, "a"), enter(node, "b")
+        first, rest = fragments(compact(beat(two, 1, "b")), 20)
+        sending.send(first)
+        os.kill(pid, signal.SIGSTOP)
+        fill_audit(node)
+        greeting.say(hello())
+        idle.say(beat(one, 1, "a"))
+        sending.send(rest)
+        for w in (greeting, idle, sending):
+            w.quiet(1)
+        os.kill(pid, signal.SIGCONT)
+        greeted(greeting)
+        idle.expect(ack("a"))
+        sending.expect(ack("b"))
+        # From now on it is up to them again.
+        for w in (greeting, idle, sending):
+            w.expect_close(1001, "idle timeout")
 
 
 # ---- the rest of the node ----
