@@ -222,15 +222,6 @@ client_admit(struct client *c)
 		client_served(c);
 }
 
-static void
-client_turn_away(struct client *c, enum log_category category, const char *what,
-    const char *reason)
-{
-	c->passage->close_reason = reason;
-	client_warn(c, category, what, reason);
-	c->broken = true;
-}
-
 /*
  * What can be refused before it costs a handshake is just closed; who is one
  * too many is told so behind it.  A guessed token is counted behind it, too,
@@ -246,14 +237,11 @@ client_admit_secure(struct client *c)
 		return;
 	} else if (!address_hold(c, &c->addr)) {
 		++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
-		client_turn_away(c, CATEGORY_IP_RATE_LIMIT, "closing",
+		remote_cut(c, DIST_CONNECTION_LIMIT,
 		    "too many connections from this address");
 	} else if (c->worker->settings->remote.mtls &&
 		   handshake_too_many_failures(c)) {
-		++*client_counter(c, COUNT_DIST_AUTH_FAILED);
-		client_turn_away(c, CATEGORY_AUTH,
-		    "closing dist_code=dist.auth_failed",
-		    "too many failed sign-ins");
+		remote_cut(c, DIST_AUTH_FAILED, "too many failed sign-ins");
 	}
 	if (c->broken)
 		client_served(c);

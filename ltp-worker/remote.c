@@ -188,6 +188,17 @@ remote_refuse(
 }
 
 void
+remote_cut(struct client *c, enum dist_code code, const char *reason)
+{
+	const struct dist_rule *rule = &dist_rules[code];
+
+	remote_count(c, rule);
+	remote_warn(c, rule, "closing", reason);
+	c->passage->close_reason = reason;
+	c->broken = true;
+}
+
+void
 remote_unauthorized(struct client *c, const char *message)
 {
 	handshake_count_failure(c);

@@ -121,10 +121,5 @@ secure_new(struct client *c)
 void
 secure_expired(struct client *c)
 {
-	++*client_counter(c, COUNT_DIST_HANDSHAKE_TIMEOUT);
-	++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
-	c->passage->close_reason = "handshake timeout";
-	client_warn(c, CATEGORY_HANDSHAKE,
-	    "closing dist_code=dist.handshake_timeout", "handshake timeout");
-	c->broken = true;
+	remote_cut(c, DIST_HANDSHAKE_TIMEOUT, "handshake timeout");
 }
