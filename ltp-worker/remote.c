@@ -241,7 +241,10 @@ same_id(const struct str *a, const struct str *b)
 	return true;
 }
 
-/* The id of a certificate or a token; a second one must be the same. */
+/*
+ * The id of a certificate or a token; a second one must be the same.  GONE:
+ * there is no memory.
+ */
 static enum login_result
 remote_prove(
     struct client *c, const struct str *id, enum identity_source source)
@@ -254,35 +257,39 @@ remote_prove(
 		return LOGIN_REFUSED;
 	c->passage->source = source;
 	c->passage->identity = strndup(id->p, id->len);
-	if (c->passage->identity == NULL)
-		client_no_memory(c);
-	return LOGIN_GRANTED;
+	if (c->passage->identity != NULL)
+		return LOGIN_GRANTED;
+	client_no_memory(c);
+	return LOGIN_GONE;
 }
 
 enum login_result
 remote_identify(struct client *c, const char *id, size_t len)
 {
+	enum login_result result = LOGIN_GRANTED;
 	struct str name = { id, len };
 
-	if (len > 0 && remote_prove(c, &name, IDENTITY_TOKEN) != LOGIN_GRANTED)
-		return LOGIN_REFUSED;
-	c->remote->member = true;
-	return LOGIN_GRANTED;
+	if (len > 0)
+		result = remote_prove(c, &name, IDENTITY_TOKEN);
+	if (result == LOGIN_GRANTED)
+		c->remote->member = true;
+	return result;
 }
 
-/* False: there must be a certificate, of somebody else. */
-static bool
-remote_has_certificate(struct client *c)
+/* Refused: there must be a certificate, of somebody else. */
+static enum login_result
+remote_check_certificate(struct client *c)
 {
 	struct str id;
 
 	if (!remote_rules(c)->mtls)
-		return true;
+		return LOGIN_GRANTED;
 	if (c->remote->certified == NULL)
-		return false;
+		return LOGIN_REFUSED;
 	id = (struct str){ c->remote->certified, strlen(c->remote->certified) };
-	return id.len > 0 && id.len <= LTP_ID_MAX &&
-	       remote_prove(c, &id, IDENTITY_MTLS_SUBJECT) == LOGIN_GRANTED;
+	if (id.len == 0 || id.len > LTP_ID_MAX)
+		return LOGIN_REFUSED;
+	return remote_prove(c, &id, IDENTITY_MTLS_SUBJECT);
 }
 
 /* An id by Basic is the same as one in the token; false: it is too long. */
@@ -324,10 +331,12 @@ remote_check_token(struct client *c, struct credential *cred)
 void
 remote_check_request(struct client *c)
 {
+	enum login_result result = remote_check_certificate(c);
 	struct credential *cred;
 
-	if (!remote_has_certificate(c)) {
-		remote_unauthorized(c, "certificate not accepted");
+	if (result != LOGIN_GRANTED) {
+		if (result == LOGIN_REFUSED)
+			remote_unauthorized(c, "certificate not accepted");
 		return;
 	}
 	if (!remote_rules(c)->token) {

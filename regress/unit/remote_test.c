@@ -43,6 +43,7 @@ struct stage {
 	unsigned left;
 	unsigned failures; /* of the address */
 	unsigned here;
+	bool starved; /* no memory for an id */
 
 	struct client c; /* which may be longer */
 };
@@ -50,6 +51,15 @@ struct stage {
 static struct stage *st;
 
 /* ---- what remote.c calls ---- */
+
+char *__real_strndup(const char *, size_t);
+char *__wrap_strndup(const char *, size_t);
+
+char *
+__wrap_strndup(const char *s, size_t n)
+{
+	return st->starved ? NULL : __real_strndup(s, n);
+}
 
 uint64_t *
 client_counter(struct client *c, enum counter n)
@@ -668,6 +678,28 @@ a_certificate_must_be_there_and_agree(void **state)
 	assert_true(st->proven);
 }
 
+/* Nor is it refused: it has done nothing wrong. */
+static void
+who_has_no_room_for_its_id_is_not_let_in(void **state)
+{
+	struct credential cred = { .kind = CREDENTIAL_NONE };
+
+	(void)state;
+	st->starved = true;
+	assert_int_equal(remote_identify(&st->c, "a", 1), LOGIN_GONE);
+	assert_false(st->c.remote->member);
+	assert_true(st->c.broken);
+	st->c.broken = false;
+	st->p.upgrade = (struct upgrade *)(void *)&cred;
+	st->s.remote.mtls = 1;
+	st->c.remote->certified = strdup("agent.example");
+	st->c.state = CLIENT_HTTP;
+	remote_check_request(&st->c);
+	assert_int_equal(st->c.state, CLIENT_HTTP);
+	assert_true(st->c.broken);
+	assert_int_equal(st->failures, 0);
+}
+
 static void
 with_certificates_alone_no_token_is_looked_at(void **state)
 {
@@ -907,6 +939,7 @@ main(void)
 		TEST(who_is_off_the_list_meanwhile_is_not_let_in),
 		TEST(who_claims_nothing_is_nobody),
 		TEST(a_certificate_must_be_there_and_agree),
+		TEST(who_has_no_room_for_its_id_is_not_let_in),
 		TEST(with_certificates_alone_no_token_is_looked_at),
 		TEST(an_id_by_basic_is_part_of_the_token),
 		TEST(after_too_many_failures_no_token_is_looked_at),
