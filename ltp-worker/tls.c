@@ -39,6 +39,7 @@ struct tls {
 	SSL *ssl;
 	int fd;
 	bool may_read; /* the socket, in this wake-up */
+	bool paused; /* in the middle of the handshake, in a job */
 	bool holds; /* the library's buffer, for records */
 	bool over; /* closed by us, or the handshake failed */
 	bool broken;
@@ -283,14 +284,11 @@ tls_set_resume(struct tls *t, void (*resume)(void *), void *arg)
 void
 tls_free(struct tls *t)
 {
-	bool left;
-
 	if (t == NULL)
 		return;
-	left = t->turn.question != NULL;
 	t->over = true;
 	signer_abandon(&t->desk->signer, &t->turn);
-	if (left)
+	if (t->paused)
 		SSL_do_handshake(t->ssl);
 	SSL_free(t->ssl);
 	ERR_clear_error();
@@ -354,13 +352,15 @@ tls_handshake(struct tls *t)
 	unsigned long e;
 	int rv, error;
 
-	if (t->over || t->broken)
+	/* What is in a job has to come to its end. */
+	if (t->over || (t->broken && !t->paused))
 		return tls_fail(t, 0);
 	ERR_clear_error();
 	tls_wake(t);
 	signer_attend(&t->desk->signer, &t->turn);
 	rv = SSL_do_handshake(t->ssl);
 	signer_attend(&t->desk->signer, NULL);
+	t->paused = t->turn.question != NULL;
 	error = SSL_get_error(t->ssl, rv);
 	e = ERR_peek_error();
 	if (rv == 1)
@@ -369,7 +369,7 @@ tls_handshake(struct tls *t)
 		result = TLS_READ;
 	else if (error == SSL_ERROR_WANT_WRITE)
 		result = TLS_WRITE;
-	else if (t->turn.question != NULL)
+	else if (t->paused)
 		result = TLS_SIGN;
 	else if (sign_wait_no_job(error)) {
 		signer_queue(&t->desk->signer, &t->turn);
