@@ -345,6 +345,13 @@ tls_finish(struct tls *t)
 	return TLS_FAILED;
 }
 
+static enum tls_result
+tls_queue(struct tls *t)
+{
+	signer_queue(&t->desk->signer, &t->turn);
+	return TLS_SIGN;
+}
+
 enum tls_result
 tls_handshake(struct tls *t)
 {
@@ -355,6 +362,8 @@ tls_handshake(struct tls *t)
 	/* What is in a job has to come to its end. */
 	if (t->over || (t->broken && !t->paused))
 		return tls_fail(t, 0);
+	if (!t->paused && signer_is_awaited(&t->desk->signer))
+		return tls_queue(t);
 	ERR_clear_error();
 	tls_wake(t);
 	signer_attend(&t->desk->signer, &t->turn);
@@ -371,10 +380,9 @@ tls_handshake(struct tls *t)
 		result = TLS_WRITE;
 	else if (t->paused)
 		result = TLS_SIGN;
-	else if (sign_wait_no_job(error)) {
-		signer_queue(&t->desk->signer, &t->turn);
-		result = TLS_SIGN;
-	} else
+	else if (sign_wait_no_job(error))
+		result = tls_queue(t);
+	else
 		result = tls_fail(t, e);
 	tls_sleep(t);
 	ERR_clear_error();

@@ -1,5 +1,6 @@
 /*
- * Handshakes that the library has left in the middle.
+ * Handshakes that the library has left in the middle, and those that wait for
+ * one of its jobs.
  */
 #include "unit.h"
 
@@ -36,6 +37,15 @@ __wrap_malloc(size_t size)
 }
 
 /* ---- conversations ---- */
+
+/* Up to the question, if there is a job for it. */
+static void
+talk_ask(struct talk *t, struct stage *st)
+{
+	talk_begin(t, st, &guest);
+	talk_client(t);
+	talk_server(t);
+}
 
 /* The n-th allocation fails, while there is input that has to be kept. */
 static void
@@ -76,12 +86,55 @@ a_job_is_given_back_when_input_could_not_be_kept(void **state)
 	stage_close(&st);
 }
 
+/* ---- turns ---- */
+
+static const struct talk *
+talk_of(const struct turn *turn)
+{
+	assert_non_null(turn);
+	return turn->arg;
+}
+
+static void
+who_waits_for_a_job_gets_it_in_turn(void **state)
+{
+	struct talk t[MANY];
+	struct signer *s;
+	struct stage st;
+	size_t n = 0, i, last;
+
+	(void)state;
+	stage_open(&st, &node, SAYS_NOTHING);
+	s = &st.desk->signer;
+	while (TAILQ_EMPTY(&s->waiting)) {
+		assert_true(n < MANY - 2);
+		talk_ask(&t[n++], &st);
+	}
+	last = n - 1;
+	talk_ask(&t[n++], &st);
+	/* Whoever comes before the others hear that a job is free. */
+	talk_end(&t[0]);
+	talk_ask(&t[n++], &st);
+	assert_ptr_equal(talk_of(TAILQ_FIRST(&s->waiting)), &t[last]);
+	assert_ptr_equal(
+	    talk_of(TAILQ_LAST(&s->waiting, turn_list)), &t[last + 2]);
+	event_base_loop(st.base, EVLOOP_NONBLOCK);
+	assert_ptr_equal(TAILQ_FIRST(&s->waiting)->arg, &t[last + 1]);
+	assert_ptr_equal(
+	    talk_of(TAILQ_LAST(&s->waiting, turn_list)), &t[last + 2]);
+	for (i = 1; i < n; i++)
+		talk_end(&t[i]);
+	assert_true(TAILQ_EMPTY(&s->waiting));
+	stage_close(&st);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_job_is_given_back_when_input_could_not_be_kept),
+		cmocka_unit_test(who_waits_for_a_job_gets_it_in_turn),
 	};
 
 	if (stage_set_up() == -1)
