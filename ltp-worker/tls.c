@@ -508,6 +508,13 @@ tls_read_raw(struct tls *t, void *buf, size_t size)
 	return recv(t->fd, buf, size, 0);
 }
 
+/*
+ * That the library has to write is taken for an error.  It is so when the peer
+ * has asked for a change of keys and the socket is full, although it took all
+ * that there was to say; for who is stuck is not read from.  To wait for room
+ * would take a state of clients that read nothing and have nothing to write,
+ * for what costs its peer, once in a lifetime, a new connection.
+ */
 ssize_t
 tls_read(struct tls *t, void *buf, size_t size)
 {
