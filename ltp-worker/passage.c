@@ -76,8 +76,7 @@ passage_insert(struct client_list *list, struct client *c)
 {
 	struct client *before;
 
-	TAILQ_FOREACH_REVERSE(before, list, client_list, passage->timed)
-	{
+	TAILQ_FOREACH_REVERSE(before, list, client_list, passage->timed) {
 		if (monotime_reached(
 			c->passage->deadline, before->passage->deadline))
 			break;

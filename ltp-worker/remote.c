@@ -609,8 +609,7 @@ remote_insert(struct remote_list *list, struct remote *r)
 {
 	struct remote *before;
 
-	TAILQ_FOREACH_REVERSE(before, list, remote_list, reading)
-	{
+	TAILQ_FOREACH_REVERSE(before, list, remote_list, reading) {
 		if (monotime_reached(r->deadline, before->deadline))
 			break;
 	}
