@@ -133,6 +133,17 @@ client_greeted(struct client *c)
 
 /* ---- the beginning and the end ---- */
 
+/* From then on it has so long to come in. */
+static void
+client_time(struct client *c, struct monotime from)
+{
+	uint32_t ms = c->remote != NULL
+			  ? remote_handshake_ms(c)
+			  : c->worker->settings->node.handshake_timeout_ms;
+
+	passage_time(c, TIMED_GREETING, monotime_add_ms(from, ms));
+}
+
 void
 client_no_memory(struct client *c)
 {
@@ -211,15 +222,6 @@ client_admit(struct client *c)
 		client_served(c);
 }
 
-static void
-client_turn_away(struct client *c, enum log_category category, const char *what,
-    const char *reason)
-{
-	c->passage->close_reason = reason;
-	client_warn(c, category, what, reason);
-	c->broken = true;
-}
-
 /*
  * What can be refused before it costs a handshake is just closed; who is one
  * too many is told so behind it.  A guessed token is counted behind it, too,
@@ -235,14 +237,11 @@ client_admit_secure(struct client *c)
 		return;
 	} else if (!address_hold(c, &c->addr)) {
 		++*client_counter(c, COUNT_CAPACITY_REJECTIONS);
-		client_turn_away(c, CATEGORY_IP_RATE_LIMIT, "closing",
+		remote_cut(c, DIST_CONNECTION_LIMIT,
 		    "too many connections from this address");
 	} else if (c->worker->settings->remote.mtls &&
 		   handshake_too_many_failures(c)) {
-		++*client_counter(c, COUNT_DIST_AUTH_FAILED);
-		client_turn_away(c, CATEGORY_AUTH,
-		    "closing dist_code=dist.auth_failed",
-		    "too many failed sign-ins");
+		remote_cut(c, DIST_AUTH_FAILED, "too many failed sign-ins");
 	}
 	if (c->broken)
 		client_served(c);
@@ -279,10 +278,7 @@ client_new(struct worker *w, int fd, const struct msg_conn *m)
 		client_free(c);
 		return;
 	}
-	passage_time(c, TIMED_GREETING,
-	    monotime_add_ms(c->accepted,
-		c->remote != NULL ? remote_handshake_ms(c)
-				  : w->settings->node.handshake_timeout_ms));
+	client_time(c, c->accepted);
 	if (c->state == CLIENT_TLS)
 		client_admit_secure(c);
 	else
@@ -770,7 +766,12 @@ client_read_once(struct client *c)
 	return true;
 }
 
-/* No more is read from it while its messages could not be logged. */
+/*
+ * No more is read from it while its messages could not be logged.  What it has
+ * said may be waiting in the socket, so meanwhile it is late for nothing.
+ * That is not for ever: ltp-audit takes the records or says that it cannot,
+ * and one that does neither is replaced by the supervisor.
+ */
 static bool
 client_park(struct client *c)
 {
@@ -779,6 +780,8 @@ client_park(struct client *c)
 	event_del(&c->readable);
 	c->parked = true;
 	c->worker->journal.parked = true;
+	if (c->remote != NULL)
+		remote_quiet(c);
 	return true;
 }
 
@@ -805,11 +808,25 @@ client_read(struct client *c)
 		client_read_records(c, tls);
 }
 
+/* Its time begins anew, whatever it is to do. */
+static void
+client_on_time(struct client *c)
+{
+	client_seen(c);
+	if (passage_is_timed(c))
+		client_time(c, c->worker->now);
+	if (c->remote != NULL)
+		remote_input_ends(c);
+}
+
 void
 client_unpark(struct client *c)
 {
-	if (c->parked && c->state == CLIENT_OPEN && !passage_is_stuck(c))
-		client_listen(c);
+	if (c->parked && c->state == CLIENT_OPEN) {
+		client_on_time(c);
+		if (!passage_is_stuck(c))
+			client_listen(c);
+	}
 	c->parked = false;
 }
 
@@ -885,6 +902,10 @@ client_expired(struct client *c)
 		break;
 	case CLIENT_OPEN:
 	case CLIENT_GREETING:
+		if (c->parked) {
+			client_time(c, c->worker->now);
+			break;
+		}
 		passage_untime(c);
 		if (c->remote != NULL) {
 			remote_fail(c, DIST_HANDSHAKE_TIMEOUT, NULL);

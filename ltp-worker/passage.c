@@ -70,13 +70,29 @@ passage_untime(struct client *c)
 	c->passage->timed_on = TIMED_NONE;
 }
 
-/* The lists stay sorted: the time-outs are constants but for a reload. */
+/* It goes to the end, but for a reload that made the time-out shorter. */
+static void
+passage_insert(struct client_list *list, struct client *c)
+{
+	struct client *before;
+
+	TAILQ_FOREACH_REVERSE(before, list, client_list, passage->timed) {
+		if (monotime_reached(
+			c->passage->deadline, before->passage->deadline))
+			break;
+	}
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(list, c, passage->timed);
+	else
+		TAILQ_INSERT_AFTER(list, before, c, passage->timed);
+}
+
 void
 passage_time(struct client *c, enum passage_list list, struct monotime deadline)
 {
 	passage_untime(c);
 	c->passage->deadline = deadline;
 	c->passage->timed_on = list;
-	TAILQ_INSERT_TAIL(passage_list_of(c), c, passage->timed);
+	passage_insert(passage_list_of(c), c);
 	worker_set_deadline(c->worker);
 }

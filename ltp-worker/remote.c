@@ -21,6 +21,8 @@
 #define REMOTE_REPLAYS_MAX    16 /* in a row */
 #define REMOTE_COMPLAINTS_RPS 10
 
+#define NOT_ALLOWED           "client_id is not allowed"
+
 /* What each code means. */
 static const struct dist_rule {
 	const char *name;
@@ -186,6 +188,17 @@ remote_refuse(
 }
 
 void
+remote_cut(struct client *c, enum dist_code code, const char *reason)
+{
+	const struct dist_rule *rule = &dist_rules[code];
+
+	remote_count(c, rule);
+	remote_warn(c, rule, "closing", reason);
+	c->passage->close_reason = reason;
+	c->broken = true;
+}
+
+void
 remote_unauthorized(struct client *c, const char *message)
 {
 	handshake_count_failure(c);
@@ -228,7 +241,10 @@ same_id(const struct str *a, const struct str *b)
 	return true;
 }
 
-/* The id of a certificate or a token; a second one must be the same. */
+/*
+ * The id of a certificate or a token; a second one must be the same.  GONE:
+ * there is no memory.
+ */
 static enum login_result
 remote_prove(
     struct client *c, const struct str *id, enum identity_source source)
@@ -241,35 +257,39 @@ remote_prove(
 		return LOGIN_REFUSED;
 	c->passage->source = source;
 	c->passage->identity = strndup(id->p, id->len);
-	if (c->passage->identity == NULL)
-		client_no_memory(c);
-	return LOGIN_GRANTED;
+	if (c->passage->identity != NULL)
+		return LOGIN_GRANTED;
+	client_no_memory(c);
+	return LOGIN_GONE;
 }
 
 enum login_result
 remote_identify(struct client *c, const char *id, size_t len)
 {
+	enum login_result result = LOGIN_GRANTED;
 	struct str name = { id, len };
 
-	if (len > 0 && remote_prove(c, &name, IDENTITY_TOKEN) != LOGIN_GRANTED)
-		return LOGIN_REFUSED;
-	c->remote->member = true;
-	return LOGIN_GRANTED;
+	if (len > 0)
+		result = remote_prove(c, &name, IDENTITY_TOKEN);
+	if (result == LOGIN_GRANTED)
+		c->remote->member = true;
+	return result;
 }
 
-/* False: there must be a certificate, of somebody else. */
-static bool
-remote_has_certificate(struct client *c)
+/* Refused: there must be a certificate, of somebody else. */
+static enum login_result
+remote_check_certificate(struct client *c)
 {
 	struct str id;
 
 	if (!remote_rules(c)->mtls)
-		return true;
+		return LOGIN_GRANTED;
 	if (c->remote->certified == NULL)
-		return false;
+		return LOGIN_REFUSED;
 	id = (struct str){ c->remote->certified, strlen(c->remote->certified) };
-	return id.len > 0 && id.len <= LTP_ID_MAX &&
-	       remote_prove(c, &id, IDENTITY_MTLS_SUBJECT) == LOGIN_GRANTED;
+	if (id.len == 0 || id.len > LTP_ID_MAX)
+		return LOGIN_REFUSED;
+	return remote_prove(c, &id, IDENTITY_MTLS_SUBJECT);
 }
 
 /* An id by Basic is the same as one in the token; false: it is too long. */
@@ -310,10 +330,12 @@ remote_check_token(struct client *c, struct credential *cred)
 void
 remote_check_request(struct client *c)
 {
+	enum login_result result = remote_check_certificate(c);
 	struct credential *cred;
 
-	if (!remote_has_certificate(c)) {
-		remote_unauthorized(c, "certificate not accepted");
+	if (result != LOGIN_GRANTED) {
+		if (result == LOGIN_REFUSED)
+			remote_unauthorized(c, "certificate not accepted");
 		return;
 	}
 	if (!remote_rules(c)->token) {
@@ -378,11 +400,32 @@ put_lower(char *out, const struct str *id)
 		out[i] = to_lower(id->p[i]);
 }
 
+/* The id that is proven; else the one that it claims, which may be empty. */
+static struct str
+remote_name(const struct client *c)
+{
+	struct str proven = client_identity(c);
+
+	if (proven.len > 0)
+		return proven;
+	return session_client_id(
+	    c->session != NULL ? c->session : c->passage->hello);
+}
+
+/* The list may be another one whenever there was something to wait for. */
+static bool
+remote_is_allowed(const struct client *c)
+{
+	struct str id = remote_name(c);
+
+	return settings_allows_agent(c->worker->settings, &id);
+}
+
 /* Its token and its certificate are good.  Is the name that it goes by? */
 static void
 remote_enter(struct client *c)
 {
-	struct str proven = client_identity(c), claimed, id;
+	struct str proven = client_identity(c), claimed, id = remote_name(c);
 	char name[LTP_ID_MAX];
 
 	claimed = session_client_id(c->passage->hello);
@@ -390,14 +433,12 @@ remote_enter(struct client *c)
 		remote_unauthorized(c, "client_id is not the proven one");
 		return;
 	}
-	id = proven.len > 0 ? proven : claimed;
 	if (id.len == 0) {
 		remote_unauthorized(c, "client_id is missing");
 		return;
 	}
-	/* The list may be another one since its certificate was seen. */
-	if (!settings_allows_agent(c->worker->settings, &id)) {
-		remote_unauthorized(c, "client_id is not allowed");
+	if (!remote_is_allowed(c)) {
+		remote_unauthorized(c, NOT_ALLOWED);
 		return;
 	}
 	put_lower(name, &id);
@@ -475,12 +516,16 @@ remote_signed_in(struct client *c, enum login_result result, struct str *id)
 		return false;
 	}
 	r->entering = false;
-	if (result == LOGIN_GONE)
-		remote_is_gone(c);
-	else if (result != LOGIN_GRANTED)
-		remote_fail(c, DIST_SESSION_LIMIT, NULL);
 	r->entered = result == LOGIN_GRANTED;
 	*id = session_client_id(c->passage->hello);
+	if (result == LOGIN_GONE) {
+		remote_is_gone(c);
+	} else if (result != LOGIN_GRANTED) {
+		remote_fail(c, DIST_SESSION_LIMIT, NULL);
+	} else if (!remote_is_allowed(c)) {
+		remote_leave(c);
+		remote_unauthorized(c, NOT_ALLOWED);
+	}
 	return r->entered;
 }
 
@@ -566,6 +611,22 @@ remote_message_ends(struct client *c)
 	return !over;
 }
 
+/* As passage_insert(). */
+static void
+remote_insert(struct remote_list *list, struct remote *r)
+{
+	struct remote *before;
+
+	TAILQ_FOREACH_REVERSE(before, list, remote_list, reading) {
+		if (monotime_reached(r->deadline, before->deadline))
+			break;
+	}
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(list, r, reading);
+	else
+		TAILQ_INSERT_AFTER(list, before, r, reading);
+}
+
 void
 remote_input_ends(struct client *c)
 {
@@ -580,7 +641,7 @@ remote_input_ends(struct client *c)
 	r->begun = true;
 	r->deadline = monotime_add_ms(
 	    c->worker->now, remote_rules(c)->message_timeout_ms);
-	TAILQ_INSERT_TAIL(&c->worker->remotes.reading, r, reading);
+	remote_insert(&c->worker->remotes.reading, r);
 	worker_set_deadline(c->worker);
 }
 
@@ -671,7 +732,6 @@ static void
 remote_review(struct client *c)
 {
 	const struct settings *s = c->worker->settings;
-	struct str id;
 
 	c->ws.max_message = s->remote.max_message_bytes;
 	if (!s->has_remote) {
@@ -680,9 +740,8 @@ remote_review(struct client *c)
 	}
 	if (c->session == NULL || c->session->over)
 		return;
-	id = session_client_id(c->session);
-	if (!settings_allows_agent(s, &id)) {
-		remote_end(c, DIST_AUTH_FAILED, "client_id is not allowed");
+	if (!remote_is_allowed(c)) {
+		remote_end(c, DIST_AUTH_FAILED, NOT_ALLOWED);
 		client_served(c);
 	}
 }

@@ -83,6 +83,8 @@ void remote_end(struct client *, enum dist_code, const char *message);
 /* Instead of the upgrade: this status, with the code as its text. */
 void remote_refuse(
     struct client *, enum dist_code, unsigned status, const char *reason);
+/* Before its TLS handshake is over: without a word, reason is for the log. */
+void remote_cut(struct client *, enum dist_code, const char *reason);
 /* Sign-in failed: count it for the address, too, and refuse. */
 void remote_unauthorized(struct client *, const char *message);
 

@@ -62,6 +62,17 @@ secure_done(struct client *c)
 	client_secured(c);
 }
 
+/* Behind a proxy there is no telling yet whose failure it is. */
+static void
+secure_count_failure(struct client *c)
+{
+	++*client_counter(c, COUNT_DIST_AUTH_FAILED);
+	if (c->proxied)
+		++*client_counter(c, COUNT_AUTH_FAILURES);
+	else
+		handshake_count_failure(c);
+}
+
 /* The alert is said; leave the peer a moment to read it. */
 static void
 secure_failed(struct client *c)
@@ -71,8 +82,7 @@ secure_failed(struct client *c)
 
 	++*client_counter(c, COUNT_TLS_HANDSHAKE_FAILURES);
 	if (tls_blames_certificate(r->tls)) {
-		++*client_counter(c, COUNT_DIST_AUTH_FAILED);
-		handshake_count_failure(c);
+		secure_count_failure(c);
 		what = "tls handshake failed dist_code=dist.auth_failed";
 	}
 	c->passage->close_reason = tls_reason(r->tls);
@@ -121,10 +131,5 @@ secure_new(struct client *c)
 void
 secure_expired(struct client *c)
 {
-	++*client_counter(c, COUNT_DIST_HANDSHAKE_TIMEOUT);
-	++*client_counter(c, COUNT_HANDSHAKE_TIMEOUTS);
-	c->passage->close_reason = "handshake timeout";
-	client_warn(c, CATEGORY_HANDSHAKE,
-	    "closing dist_code=dist.handshake_timeout", "handshake timeout");
-	c->broken = true;
+	remote_cut(c, DIST_HANDSHAKE_TIMEOUT, "handshake timeout");
 }

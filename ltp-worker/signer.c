@@ -22,7 +22,7 @@ signer_retry_soon(struct signer *s)
 		event_active(s->retry, EV_TIMEOUT, 0);
 }
 
-/* Who gets no job queues up again, and so will all behind it. */
+/* In turn; the first that gets no job stays the first. */
 static void
 signer_retry(int fd, short what, void *arg)
 {
@@ -31,12 +31,14 @@ signer_retry(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	s->retrying = true;
 	s->full = false;
 	while (!s->full && (turn = TAILQ_FIRST(&s->waiting)) != NULL) {
 		TAILQ_REMOVE(&s->waiting, turn, entry);
 		turn->waiting = false;
 		turn->resume(turn->arg);
 	}
+	s->retrying = false;
 }
 
 /*
@@ -228,7 +230,18 @@ signer_queue(struct signer *s, struct turn *turn)
 		return;
 	turn->waiting = true;
 	s->full = true;
-	TAILQ_INSERT_TAIL(&s->waiting, turn, entry);
+	if (s->retrying)
+		TAILQ_INSERT_HEAD(&s->waiting, turn, entry);
+	else
+		TAILQ_INSERT_TAIL(&s->waiting, turn, entry);
+}
+
+/* Without an open question nobody would say that there is a job. */
+bool
+signer_is_awaited(const struct signer *s)
+{
+	return !s->retrying && !TAILQ_EMPTY(&s->waiting) &&
+	       !TAILQ_EMPTY(&s->questions);
 }
 
 void

@@ -70,7 +70,8 @@ struct signer {
 	uint32_t last_serial;
 	struct turn *turn; /* whose handshake is being driven */
 	TAILQ_HEAD(, question) questions; /* by age */
-	TAILQ_HEAD(, turn) waiting;
+	TAILQ_HEAD(turn_list, turn) waiting;
+	bool retrying; /* those who wait, one by one */
 	bool full; /* the last one that asked got no job */
 };
 
@@ -95,6 +96,8 @@ void signer_attend(struct signer *, struct turn *);
  * There was no job for it; it is resumed when there may be one.
  */
 void signer_queue(struct signer *, struct turn *);
+/* Who needs a job has to queue, even if there is one. */
+bool signer_is_awaited(const struct signer *);
 /*
  * It is given up: its question fails, without a resume.  What waits in the
  * library must be driven once more to come to its end.

@@ -39,6 +39,7 @@ struct tls {
 	SSL *ssl;
 	int fd;
 	bool may_read; /* the socket, in this wake-up */
+	bool paused; /* in the middle of the handshake, in a job */
 	bool holds; /* the library's buffer, for records */
 	bool over; /* closed by us, or the handshake failed */
 	bool broken;
@@ -283,14 +284,11 @@ tls_set_resume(struct tls *t, void (*resume)(void *), void *arg)
 void
 tls_free(struct tls *t)
 {
-	bool left;
-
 	if (t == NULL)
 		return;
-	left = t->turn.question != NULL;
 	t->over = true;
 	signer_abandon(&t->desk->signer, &t->turn);
-	if (left)
+	if (t->paused)
 		SSL_do_handshake(t->ssl);
 	SSL_free(t->ssl);
 	ERR_clear_error();
@@ -347,6 +345,13 @@ tls_finish(struct tls *t)
 	return TLS_FAILED;
 }
 
+static enum tls_result
+tls_queue(struct tls *t)
+{
+	signer_queue(&t->desk->signer, &t->turn);
+	return TLS_SIGN;
+}
+
 enum tls_result
 tls_handshake(struct tls *t)
 {
@@ -354,13 +359,17 @@ tls_handshake(struct tls *t)
 	unsigned long e;
 	int rv, error;
 
-	if (t->over || t->broken)
+	/* What is in a job has to come to its end. */
+	if (t->over || (t->broken && !t->paused))
 		return tls_fail(t, 0);
+	if (!t->paused && signer_is_awaited(&t->desk->signer))
+		return tls_queue(t);
 	ERR_clear_error();
 	tls_wake(t);
 	signer_attend(&t->desk->signer, &t->turn);
 	rv = SSL_do_handshake(t->ssl);
 	signer_attend(&t->desk->signer, NULL);
+	t->paused = t->turn.question != NULL;
 	error = SSL_get_error(t->ssl, rv);
 	e = ERR_peek_error();
 	if (rv == 1)
@@ -369,12 +378,11 @@ tls_handshake(struct tls *t)
 		result = TLS_READ;
 	else if (error == SSL_ERROR_WANT_WRITE)
 		result = TLS_WRITE;
-	else if (t->turn.question != NULL)
+	else if (t->paused)
 		result = TLS_SIGN;
-	else if (sign_wait_no_job(error)) {
-		signer_queue(&t->desk->signer, &t->turn);
-		result = TLS_SIGN;
-	} else
+	else if (sign_wait_no_job(error))
+		result = tls_queue(t);
+	else
 		result = tls_fail(t, e);
 	tls_sleep(t);
 	ERR_clear_error();
@@ -500,6 +508,13 @@ tls_read_raw(struct tls *t, void *buf, size_t size)
 	return recv(t->fd, buf, size, 0);
 }
 
+/*
+ * That the library has to write is taken for an error.  It is so when the peer
+ * has asked for a change of keys and the socket is full, although it took all
+ * that there was to say; for who is stuck is not read from.  To wait for room
+ * would take a state of clients that read nothing and have nothing to write,
+ * for what costs its peer, once in a lifetime, a new connection.
+ */
 ssize_t
 tls_read(struct tls *t, void *buf, size_t size)
 {

@@ -123,8 +123,8 @@ worker_sweep(int fd, short what, void *arg)
 	ttl = w->settings->node.idle_ttl_ms;
 	TAILQ_FOREACH_SAFE(c, &w->clients, all, next) {
 		idle = c->remote == NULL ? ttl : remote_idle_ms(c);
-		if (c->state == CLIENT_OPEN && !passage_is_timed(c) &&
-		    client_idle_ms(c) >= idle)
+		if (c->state == CLIENT_OPEN && !c->parked &&
+		    !passage_is_timed(c) && client_idle_ms(c) >= idle)
 			client_idle(c);
 	}
 	w->count.expired_last_sweep =

@@ -150,6 +150,20 @@ def test_an_address_may_not_try_certificates_without_end(
         node.errors_are("dist.auth_failed", 4)
 
 
+def test_bad_certificates_behind_a_proxy_are_not_held_against_it(
+        lab, authority, others, agent_a):
+    with mutual(lab, authority, "token+mtls", auth_failure_limit=2,
+                trust_proxy=True, allow_proxy_cidr=["127.0.0.0/8"]) as node:
+        for _ in range(3):
+            alert(node, V13, client(others, "agent-a"))
+        node.samples_are({"auth_failures_total": 3})
+        node.errors_are("dist.auth_failed", 3)
+        w = node.wire(V13, agent_a)
+        w.upgrade(bearer(SHARED))
+        w.say(hello(client_id="agent-a"))
+        greeted(w)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_certificate_is_refused_in_the_handshake(refused, name):
     _, says_1_3, says_1_2, reason = REFUSED[name]

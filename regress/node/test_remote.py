@@ -11,8 +11,8 @@ import pytest
 
 import ops
 import remote
-from node import (TEXT, Wire, basic, compact, fragments, frame, header, mask,
-                  request, same, table, wait_for)
+from node import (PING, TEXT, Wire, basic, compact, fragments, frame, header,
+                  mask, request, same, table, wait_for)
 from ops import started
 from remote import ack, alive, bearer, beat, error, greeted, hello
 
@@ -33,6 +33,12 @@ class Remote(remote.Remote):
     def __init__(self, stage, *, distributed=None, **settings):
         super().__init__(stage, secrets=(SHARED,), distributed={
             "token": SHARED, **(distributed or {})}, **settings)
+
+
+class Both(Remote):
+    """Its clients come by the plain listener."""
+
+    wire = ops.Ltpd.wire
 
 
 REPLAY = error("replay_detected", "replay detected")
@@ -513,6 +519,36 @@ def test_pings_between_do_not_make_a_message_last(lab):
         node.errors_are("dist.message_timeout", 1)
 
 
+@pytest.mark.parametrize("what", ["plain", "remote", "message"])
+def test_a_shorter_timeout_after_a_reload_holds_at_once(lab, what):
+    """Also behind those who came before it, and keep their time."""
+    name = "message" if what == "message" else "handshake"
+    with started(lab, kind=Both if what == "plain" else Remote,
+                 handshake_timeout_ms=60000,
+                 distributed={"handshake_timeout_ms": 60000,
+                              "message_timeout_ms": 60000}) as node:
+        def begin():
+            if what != "message":
+                return node.connect(bearer(SHARED))
+            client = f"agent-{len(node.wires)}"
+            w, session = enter(node, client)
+            w.send(frame(TEXT, compact(beat(session, 1, client))),
+                   header(TEXT, 9))
+            w.recv_text()
+            return w
+
+        early = begin()
+        (node.settings if what == "plain" else
+         node.distributed)[f"{name}_timeout_ms"] = 500
+        node.configure()
+        assert node.ctl("reload").returncode == 0
+        late = begin()
+        if what == "message":
+            late.recv_text()
+        late.expect_close(1008, f"{name} timeout")
+        early.quiet(0.1)
+
+
 @pytest.mark.parametrize("limit", table(
     ("idle", {"idle_timeout_ms": 1000}), ("ttl", {"session_ttl_secs": 1})))
 def test_who_is_silent_has_no_session_any_more(lab, limit):
@@ -524,6 +560,47 @@ def test_who_is_silent_has_no_session_any_more(lab, limit):
         w.expect(REPLAY)
         w.expect_close(1001, "idle timeout")
         node.samples_are({'ltp_sessions_expired_total{reason="ttl"}': 1})
+
+
+def fill_audit(node):
+    """More than may wait for it, while it is stopped; without an answer."""
+    client = "f" * 250
+    w = Wire(node.address)
+    node.wires.append(w)
+    w.upgrade()
+    w.ask(hello(client_id=client))
+    said = {"type": "orientation", "client_id": client, "focus_momentum": 0.5}
+    w.send(2000 * frame(TEXT, compact(said)), frame(PING))
+    w.quiet(0.1)
+
+
+def test_who_is_not_read_from_is_not_too_late(lab):
+    """What they said in time waits, as we do for the audit log."""
+    log = ops.scratch(lab) / "audit.jsonl"
+    with started(lab, kind=Remote, audit_log_file=str(log),
+                 gc_interval_ms=100,
+                 distributed={"message_timeout_ms": 2000,
+                              "handshake_timeout_ms": 2000,
+                              "idle_timeout_ms": 2000}) as node:
+        pid = ops.process(node, "audit")["pid"]
+        greeting = node.connect(bearer(SHARED))
+        (idle, one), (sending, two) = enter(node, "a"), enter(node, "b")
+        first, rest = fragments(compact(beat(two, 1, "b")), 20)
+        sending.send(first)
+        os.kill(pid, signal.SIGSTOP)
+        fill_audit(node)
+        greeting.say(hello())
+        idle.say(beat(one, 1, "a"))
+        sending.send(rest)
+        for w in (greeting, idle, sending):
+            w.quiet(1)
+        os.kill(pid, signal.SIGCONT)
+        greeted(greeting)
+        idle.expect(ack("a"))
+        sending.expect(ack("b"))
+        # From now on it is up to them again.
+        for w in (greeting, idle, sending):
+            w.expect_close(1001, "idle timeout")
 
 
 # ---- the rest of the node ----

@@ -671,6 +671,17 @@ def test_who_is_one_too_many_is_told_so_behind_the_handshake(lab, authority):
         node.logged("dist.connection_limit", "upgrade refused")
 
 
+def test_an_address_with_too_many_is_cut_off_with_a_code(lab, authority):
+    """In the log and the metrics, since it hears no word."""
+    with secured(lab, authority, max_connections_per_ip=1) as node:
+        w, session = entered(node)
+        node.tcp().expect_end()
+        node.errors_are("dist.connection_limit", 1)
+        node.logged("dist.connection_limit", "closing")
+        node.metrics_are(ltp_capacity_rejections_total=1)
+        alive(w, session, 1)
+
+
 def test_a_recorded_conversation_dies_at_its_second_message(node):
     """On other connections, and so on other workers."""
     w, session = entered(node, "rec")

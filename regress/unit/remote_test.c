@@ -43,6 +43,7 @@ struct stage {
 	unsigned left;
 	unsigned failures; /* of the address */
 	unsigned here;
+	bool starved; /* no memory for an id */
 
 	struct client c; /* which may be longer */
 };
@@ -50,6 +51,15 @@ struct stage {
 static struct stage *st;
 
 /* ---- what remote.c calls ---- */
+
+char *__real_strndup(const char *, size_t);
+char *__wrap_strndup(const char *, size_t);
+
+char *
+__wrap_strndup(const char *s, size_t n)
+{
+	return st->starved ? NULL : __real_strndup(s, n);
+}
 
 uint64_t *
 client_counter(struct client *c, enum counter n)
@@ -620,6 +630,27 @@ only_those_on_the_list_are_let_in(void **state)
 	assert_string_equal(st->entered, "a");
 }
 
+/* By a reload, while auth is asked about it. */
+static void
+who_is_off_the_list_meanwhile_is_not_let_in(void **state)
+{
+	struct str id;
+
+	(void)state;
+	assert_int_equal(remote_identify(&st->c, "", 0), LOGIN_GRANTED);
+	hello("agent", "{}");
+	assert_string_equal(st->entered, "agent");
+	st->allowed = "other";
+	remote_commit(&st->w);
+	st->c.state = CLIENT_OPEN;
+	assert_false(remote_signed_in(&st->c, LOGIN_GRANTED, &id));
+	assert_refused(COUNT_DIST_AUTH_FAILED, WS_POLICY);
+	assert_string_equal(st->reason, "client_id is not allowed");
+	/* Auth has a place for it, and must hear of it, once. */
+	assert_int_equal(st->left, 1);
+	assert_false(st->c.remote->entered);
+}
+
 static void
 who_claims_nothing_is_nobody(void **state)
 {
@@ -651,6 +682,28 @@ a_certificate_must_be_there_and_agree(void **state)
 	hello("Agent.Example", "{}");
 	assert_string_equal(st->entered, "agent.example");
 	assert_true(st->proven);
+}
+
+/* Nor is it refused: it has done nothing wrong. */
+static void
+who_has_no_room_for_its_id_is_not_let_in(void **state)
+{
+	struct credential cred = { .kind = CREDENTIAL_NONE };
+
+	(void)state;
+	st->starved = true;
+	assert_int_equal(remote_identify(&st->c, "a", 1), LOGIN_GONE);
+	assert_false(st->c.remote->member);
+	assert_true(st->c.broken);
+	st->c.broken = false;
+	st->p.upgrade = (struct upgrade *)(void *)&cred;
+	st->s.remote.mtls = 1;
+	st->c.remote->certified = strdup("agent.example");
+	st->c.state = CLIENT_HTTP;
+	remote_check_request(&st->c);
+	assert_int_equal(st->c.state, CLIENT_HTTP);
+	assert_true(st->c.broken);
+	assert_int_equal(st->failures, 0);
 }
 
 static void
@@ -889,8 +942,10 @@ main(void)
 		TEST(a_token_without_an_id_makes_the_claimed_one_good),
 		TEST(a_token_with_an_id_proves_it),
 		TEST(only_those_on_the_list_are_let_in),
+		TEST(who_is_off_the_list_meanwhile_is_not_let_in),
 		TEST(who_claims_nothing_is_nobody),
 		TEST(a_certificate_must_be_there_and_agree),
+		TEST(who_has_no_room_for_its_id_is_not_let_in),
 		TEST(with_certificates_alone_no_token_is_looked_at),
 		TEST(an_id_by_basic_is_part_of_the_token),
 		TEST(after_too_many_failures_no_token_is_looked_at),

@@ -83,10 +83,15 @@
 #define TAILQ_NEXT(elm, field) ((elm)->field.tqe_next)
 #define TAILQ_LAST(head, headname) \
 	(*(((struct headname *)((head)->tqh_last))->tqh_last))
+#define TAILQ_PREV(elm, headname, field) \
+	(*(((struct headname *)((elm)->field.tqe_prev))->tqh_last))
 #define TAILQ_EMPTY(head) (TAILQ_FIRST(head) == NULL)
 #define TAILQ_FOREACH(var, head, field)                \
 	for ((var) = TAILQ_FIRST(head); (var) != NULL; \
 	     (var) = TAILQ_NEXT(var, field))
+#define TAILQ_FOREACH_REVERSE(var, head, headname, field)       \
+	for ((var) = TAILQ_LAST(head, headname); (var) != NULL; \
+	     (var) = TAILQ_PREV(var, headname, field))
 #define TAILQ_FOREACH_SAFE(var, head, field, tvar)                  \
 	for ((var) = TAILQ_FIRST(head);                             \
 	     (var) != NULL && ((tvar) = TAILQ_NEXT(var, field), 1); \
@@ -95,6 +100,27 @@
 	do {                                           \
 		(head)->tqh_first = NULL;              \
 		(head)->tqh_last = &(head)->tqh_first; \
+	} while (0)
+#define TAILQ_INSERT_HEAD(head, elm, field)                              \
+	do {                                                             \
+		if (((elm)->field.tqe_next = (head)->tqh_first) != NULL) \
+			(head)->tqh_first->field.tqe_prev =              \
+			    &(elm)->field.tqe_next;                      \
+		else                                                     \
+			(head)->tqh_last = &(elm)->field.tqe_next;       \
+		(head)->tqh_first = (elm);                               \
+		(elm)->field.tqe_prev = &(head)->tqh_first;              \
+	} while (0)
+#define TAILQ_INSERT_AFTER(head, listelm, elm, field)                      \
+	do {                                                               \
+		if (((elm)->field.tqe_next = (listelm)->field.tqe_next) != \
+		    NULL)                                                  \
+			(elm)->field.tqe_next->field.tqe_prev =            \
+			    &(elm)->field.tqe_next;                        \
+		else                                                       \
+			(head)->tqh_last = &(elm)->field.tqe_next;         \
+		(listelm)->field.tqe_next = (elm);                         \
+		(elm)->field.tqe_prev = &(listelm)->field.tqe_next;        \
 	} while (0)
 #define TAILQ_INSERT_TAIL(head, elm, field)                \
 	do {                                               \
