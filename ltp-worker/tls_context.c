@@ -81,8 +81,11 @@ static int
 tls_set_signatures(SSL_CTX *ssl)
 {
 #ifdef SSL_CTX_set1_sigalgs_list
-	if (SSL_CTX_set1_sigalgs_list(ssl, TLS_SIGNATURES) != 1 ||
-	    SSL_CTX_set1_client_sigalgs_list(ssl, TLS_CLIENT_SIGNATURES) != 1)
+	/* Not const: the library's macros cast that away. */
+	char ours[] = TLS_SIGNATURES, theirs[] = TLS_CLIENT_SIGNATURES;
+
+	if (SSL_CTX_set1_sigalgs_list(ssl, ours) != 1 ||
+	    SSL_CTX_set1_client_sigalgs_list(ssl, theirs) != 1)
 		return -1;
 #else
 	(void)ssl;
@@ -112,6 +115,8 @@ tls_set_tickets(SSL_CTX *ssl, bool mtls)
 static int
 tls_set_protocol(SSL_CTX *ssl, const struct msg_conf_tls *conf)
 {
+	char groups[] = TLS_GROUPS;
+
 	SSL_CTX_set_options(ssl, TLS_OPTIONS);
 #ifdef SSL_OP_CLEANSE_PLAINTEXT
 	SSL_CTX_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
@@ -125,7 +130,7 @@ tls_set_protocol(SSL_CTX *ssl, const struct msg_conf_tls *conf)
 		       SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) ==
 			   1 &&
 		       SSL_CTX_set_cipher_list(ssl, TLS_CIPHERS) == 1 &&
-		       SSL_CTX_set1_groups_list(ssl, TLS_GROUPS) == 1
+		       SSL_CTX_set1_groups_list(ssl, groups) == 1
 		   ? tls_set_signatures(ssl)
 		   : -1;
 }

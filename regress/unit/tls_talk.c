@@ -221,6 +221,7 @@ SSL *
 guest_ssl(const struct guest *g, int fd)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	char sigalgs[64];
 	unsigned i;
 	SSL *ssl;
 
@@ -239,8 +240,10 @@ guest_ssl(const struct guest *g, int fd)
 		assert_int_equal(
 		    SSL_CTX_add_extra_chain_cert(ctx, g->cert->x), 1);
 	}
-	if (g->sigalgs != NULL)
-		assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, g->sigalgs), 1);
+	if (g->sigalgs != NULL) {
+		strlcpy(sigalgs, g->sigalgs, sizeof(sigalgs));
+		assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, sigalgs), 1);
+	}
 	if (g->ciphers != NULL)
 		assert_int_equal(SSL_CTX_set_cipher_list(ctx, g->ciphers), 1);
 	if (g->alpn != NULL)
