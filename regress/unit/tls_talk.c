@@ -235,7 +235,7 @@ guest_ssl(const struct guest *g, int fd)
 		assert_int_equal(SSL_CTX_use_certificate(ctx, g->cert->x), 1);
 		assert_int_equal(SSL_CTX_use_PrivateKey(ctx, g->cert->key), 1);
 	}
-	for (i = 0; i < g->extra; i++) {
+	for (i = 0; g->cert != NULL && i < g->extra; i++) {
 		X509_up_ref(g->cert->x);
 		assert_int_equal(
 		    SSL_CTX_add_extra_chain_cert(ctx, g->cert->x), 1);
