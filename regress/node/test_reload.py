@@ -53,6 +53,15 @@ def refused_reload(node):
     return r.stderr
 
 
+def test_a_relative_file_is_shown_whole(lab):
+    """Who reads it after ltpd, such as doctor, is in another directory."""
+    with ops.prepared(lab) as node:
+        node.args = ("-f", os.path.relpath(node.conf, "/"))
+        node.start()
+        assert str(node.conf) in str(ops.config(node)["addr"])
+        node.stop()
+
+
 # ---- nobody is lost ----
 
 def resources(node):
